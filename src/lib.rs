@@ -1,0 +1,1 @@
+//! A deployment compiler for SOC++ referring video segmentation.

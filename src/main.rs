@@ -1,0 +1,2 @@
+//! The `socc` command.
+fn main() {}
