@@ -1,0 +1,3 @@
+//! What a checkpoint is.
+mod architecture;
+pub use architecture::*;
