@@ -1,0 +1,12 @@
+//! Everything around the stages: frames in, sentences in, masks and pictures out.
+
+mod error;
+pub mod frames;
+pub mod masks;
+pub mod output;
+pub mod overlay;
+pub mod resize;
+pub mod tokenizer;
+mod video;
+
+pub use error::{HostError, Result};
