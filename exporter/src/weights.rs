@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::graph::{self, Data, Graph, Value};
+use crate::graph::{self, Data, Graph};
 use crate::tensor::DType;
 
 /// Why a weight could not be found.

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::error::ConfigError;
+use crate::checkpoint::Checkpoint;
 use crate::tensor::DType;
 
 /// A set of named tensors whose types and shapes are known and whose values can be asked for.
@@ -17,6 +18,24 @@ pub trait Source {
     fn integers(&self, key: &str) -> Option<Vec<i64>>;
     /// The values of a real tensor in row-major order; `None` if they cannot be had.
     fn reals(&self, key: &str) -> Option<Vec<f32>>;
+}
+
+impl Source for Checkpoint {
+    fn label(&self) -> String {
+        self.path().display().to_string()
+    }
+    fn entries(&self) -> Vec<(&str, DType, &[usize])> {
+        self.tensors()
+            .iter()
+            .map(|(name, info)| (name.as_str(), info.dtype, info.shape.as_slice()))
+            .collect()
+    }
+    fn integers(&self, key: &str) -> Option<Vec<i64>> {
+        self.read_i64(key).ok()
+    }
+    fn reals(&self, key: &str) -> Option<Vec<f32>> {
+        self.read_f32(key).ok()
+    }
 }
 
 impl<S: Source + ?Sized> Source for Arc<S> {

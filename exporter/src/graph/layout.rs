@@ -130,6 +130,23 @@ impl Graph {
         self.push("Gather", &[x, indices], vec![("axis", axis)], dtype, shape)
     }
 
+    /// Repeats axes of length 1 until the shape is `shape`.
+    pub fn expand(&mut self, x: Value, shape: &[usize]) -> Result {
+        let old = self.fixed_shape(x).unwrap_or_default();
+        let fits = old.len() == shape.len() && old.iter().zip(shape).all(|(o, n)| o == n || *o == 1);
+        if !fits {
+            return self.refuse("Expand", &[x], format!("the target is {shape:?}"));
+        }
+        if old == shape {
+            return Ok(x);
+        }
+        let target: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
+        let target = self.constant_i64(&[target.len()], &target)?;
+        let dims = shape.iter().map(|n| Dim::Fixed(*n)).collect();
+        let dtype = self.dtype(x);
+        self.push("Expand", &[x, target], vec![], dtype, dims)
+    }
+
     /// Nearest-neighbour resize of `[N, C, h, w]` as PyTorch's `interpolate(mode="nearest")`.
     pub fn resize_nearest(&mut self, x: Value, height: usize, width: usize) -> Result {
         let Some(old) = self.fixed_shape(x).filter(|s| s.len() == 4) else {

@@ -34,22 +34,25 @@ impl Graph {
         self.push("Gemm", &inputs, attributes, dtype, vec![sx[0].clone(), sw[0].clone()])
     }
 
-    /// 2-D convolution of `[N, in, h, w]` with `[out, in, kh, kw]` and an optional bias `[out]`.
+    /// 2-D convolution of `[N, in, h, w]` with `[out, in, kh, kw]` and an optional bias `[out]`;
+    /// `padding` is top, left, bottom, right.
     pub fn conv(
         &mut self,
         x: Value,
         weight: Value,
         bias: Option<Value>,
         stride: usize,
-        padding: usize,
+        padding: [usize; 4],
     ) -> Result {
         let shapes = self.fixed_shape(x).zip(self.fixed_shape(weight));
         let Some((sx, sw)) = shapes.filter(|(x, w)| x.len() == 4 && w.len() == 4 && x[1] == w[1])
         else {
             return self.refuse("Conv", &[x, weight], "it needs [N, in, h, w], [out, in, kh, kw]");
         };
-        let out = |n: usize, k: usize| (n + 2 * padding).saturating_sub(k) / stride + 1;
-        let shape = [sx[0], sw[0], out(sx[2], sw[2]), out(sx[3], sw[3])];
+        let [top, left, bottom, right] = padding;
+        let out = |n: usize, k: usize| n.saturating_sub(k) / stride + 1;
+        let (height, width) = (sx[2] + top + bottom, sx[3] + left + right);
+        let shape = [sx[0], sw[0], out(height, sw[2]), out(width, sw[3])];
         let mut inputs = vec![x, weight];
         inputs.extend(bias);
         let attributes = window_attributes([sw[2], sw[3]], stride, padding);
@@ -64,7 +67,7 @@ impl Graph {
         };
         let out = |n: usize| (n + 2 * padding).saturating_sub(kernel) / stride + 1;
         let shape = [s[0], s[1], out(s[2]), out(s[3])].map(Dim::Fixed).to_vec();
-        let attributes = window_attributes([kernel, kernel], stride, padding);
+        let attributes = window_attributes([kernel, kernel], stride, [padding; 4]);
         let dtype = self.dtype(x);
         self.push("MaxPool", &[x], attributes, dtype, shape)
     }
@@ -73,11 +76,11 @@ impl Graph {
 fn window_attributes(
     kernel: [usize; 2],
     stride: usize,
-    padding: usize,
+    padding: [usize; 4],
 ) -> Vec<(&'static str, Attribute)> {
     vec![
         ("kernel_shape", Attribute::Ints(kernel.map(|k| k as i64).to_vec())),
         ("strides", Attribute::Ints(vec![stride as i64; 2])),
-        ("pads", Attribute::Ints(vec![padding as i64; 4])),
+        ("pads", Attribute::Ints(padding.map(|p| p as i64).to_vec())),
     ]
 }

@@ -62,9 +62,24 @@ impl MultiheadAttention {
     /// # Errors
     /// The operands do not fit.
     pub fn emit(&self, g: &mut Graph, query: Value, key: Value, value: Value) -> Result<Value> {
+        self.emit_scaled(g, query, key, value, 1.0)
+    }
+
+    /// Like [`Self::emit`], with scores multiplied by `factor`.
+    ///
+    /// # Errors
+    /// The operands do not fit.
+    pub fn emit_scaled(
+        &self,
+        g: &mut Graph,
+        query: Value,
+        key: Value,
+        value: Value,
+        factor: f32,
+    ) -> Result<Value> {
         let (heads, c) = (self.heads, self.channels);
         let d = c / heads;
-        let factors = vec![1.0 / (d as f32).sqrt(); c];
+        let factors = vec![factor / (d as f32).sqrt(); c];
         let identity: Vec<usize> = (0..c).collect();
         let q = self
             .query

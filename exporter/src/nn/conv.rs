@@ -10,7 +10,7 @@ pub struct Conv2d {
     weight: Param,
     bias: Option<Param>,
     stride: usize,
-    padding: usize,
+    padding: [usize; 4],
 }
 
 impl Conv2d {
@@ -34,18 +34,24 @@ impl Conv2d {
                 None
             },
             stride,
-            padding,
+            padding: [padding; 4],
         })
     }
 
-    /// A convolution from parameters at hand.
-    pub fn from_params(path: &str, weight: Param, bias: Param, stride: usize) -> Self {
+    /// A convolution from parameters at hand; `padding` is top, left, bottom, right.
+    pub fn from_params(
+        path: &str,
+        weight: Param,
+        bias: Param,
+        stride: usize,
+        padding: [usize; 4],
+    ) -> Self {
         Self {
             path: path.to_owned(),
             weight,
             bias: Some(bias),
             stride,
-            padding: 0,
+            padding,
         }
     }
 

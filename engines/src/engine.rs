@@ -1,0 +1,85 @@
+//! What every back end implements.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use socc_exporter::tensor::TensorSpec;
+
+use crate::error::EngineError;
+use crate::tensor::{HostTensor, Tensor};
+
+/// Where a stage's ONNX graph is.
+#[derive(Debug, Clone)]
+pub enum ModelSource {
+    /// An `.onnx` file with its external data beside it.
+    File(PathBuf),
+    /// A graph in memory.
+    Memory {
+        /// The serialised `ModelProto`.
+        model: Vec<u8>,
+        /// External data: the `location` that the graph names, and the bytes.
+        external: Vec<(String, Vec<u8>)>,
+    },
+}
+
+/// A stage before compilation: its graph and what the graph takes and gives.
+#[derive(Debug, Clone)]
+pub struct StageModel {
+    /// Stage name; every error names it.
+    pub name: String,
+    /// Inputs in the order in which [`Stage::run`] takes them.
+    pub inputs: Vec<TensorSpec>,
+    /// Outputs in the order in which [`Stage::run`] gives them.
+    pub outputs: Vec<TensorSpec>,
+    /// The graph.
+    pub source: ModelSource,
+}
+
+/// How an engine is to run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// CPU threads for one stage; by default the engine's choice, which is the number of physical cores.
+    /// Engine `tract` always uses one.
+    pub threads: Option<usize>,
+    /// ONNX Runtime's shared library, instead of the one that the search finds (see [`crate::onnxruntime`]).
+    pub onnxruntime_library: Option<PathBuf>,
+}
+
+/// A back end.
+pub trait Engine: Send + Sync {
+    /// Name under which [`crate::engine`] finds it.
+    fn name(&self) -> &str;
+
+    /// Version of the back end.
+    fn version(&self) -> String;
+
+    /// Makes a runnable stage out of a graph.
+    ///
+    /// # Errors
+    /// When the graph cannot be read, uses what the engine lacks, or has other inputs and outputs than declared.
+    fn compile(&self, model: StageModel) -> Result<Box<dyn Stage>, EngineError>;
+
+    /// Brings a tensor to where the engine computes, once, for a tensor that several runs use.
+    ///
+    /// # Errors
+    /// When the device's memory is full.
+    fn upload(&self, tensor: HostTensor) -> Result<Tensor, EngineError> {
+        Ok(Arc::new(tensor))
+    }
+}
+
+/// A compiled stage.
+pub trait Stage: Send {
+    /// Inputs in the order of [`Stage::run`].
+    fn inputs(&self) -> &[TensorSpec];
+
+    /// Outputs in the order of [`Stage::run`].
+    fn outputs(&self) -> &[TensorSpec];
+
+    /// Runs the stage. Inputs may come from any engine; outputs are this engine's.
+    ///
+    /// # Errors
+    /// When an input's count, type or shape differs from [`Stage::inputs`] (one symbol has one length throughout a
+    /// run), or the engine fails.
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError>;
+}

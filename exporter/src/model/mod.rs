@@ -1,0 +1,147 @@
+//! The stages of SOC++, one file each, in the order in which data flows through them.
+
+mod fusion;
+mod mask_head;
+mod resnet;
+mod swin;
+mod swin_block;
+mod temporal;
+mod text_encoder;
+mod transformer;
+mod visual_backbone;
+mod windows;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Checkpoint;
+use crate::config::Architecture;
+use crate::error::{ExportError, Result};
+use crate::graph::Graph;
+pub use crate::nn::Deformable;
+use crate::nn::Level;
+use crate::weights::Weights;
+
+/// How often a stage runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rate {
+    /// Once per expression.
+    Expression,
+    /// Once per clip, however many expressions.
+    Clip,
+    /// Once per clip and expression.
+    ClipExpression,
+}
+
+/// What to compile for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// Frames per clip, T.
+    pub frames: usize,
+    /// Height of a frame, H, in pixels.
+    pub height: usize,
+    /// Width of a frame, W, in pixels.
+    pub width: usize,
+    /// Lowering of deformable attention.
+    pub deformable: Deformable,
+    /// Adds the golden intermediates as outputs, and masks of all queries.
+    pub probe: bool,
+}
+
+/// One stage, ready to be written or run.
+#[derive(Debug)]
+pub struct StageGraph {
+    /// Name of the stage.
+    pub name: &'static str,
+    /// How often it runs.
+    pub rate: Rate,
+    /// Its graph.
+    pub graph: Graph,
+}
+
+/// Emits all stages.
+///
+/// # Errors
+/// The clip's shape is impossible, or a weight is missing or has the wrong shape.
+pub fn build(
+    checkpoint: &Arc<Checkpoint>,
+    arch: &Architecture,
+    request: &Request,
+) -> Result<Vec<StageGraph>> {
+    let shapes = Shapes::new(arch, request)?;
+    let w = Weights::new(Arc::clone(checkpoint));
+    type Emit = fn(&mut Graph, &Weights, &Shapes) -> Result<()>;
+    let stages: [(&'static str, Rate, Emit); 6] = [
+        ("text_encoder", Rate::Expression, text_encoder::emit),
+        ("visual_backbone", Rate::Clip, visual_backbone::emit),
+        ("fusion", Rate::ClipExpression, fusion::emit),
+        ("transformer", Rate::ClipExpression, transformer::emit),
+        ("temporal", Rate::ClipExpression, temporal::emit),
+        ("mask_head", Rate::ClipExpression, mask_head::emit),
+    ];
+    stages
+        .into_iter()
+        .map(|(name, rate, emit)| {
+            let mut graph = Graph::new(name);
+            emit(&mut graph, &w, &shapes)?;
+            Ok(StageGraph { name, rate, graph })
+        })
+        .collect()
+}
+
+/// Smallest side that the pyramid of strides 4 to 64 leaves meaningful.
+const MIN_SIDE: usize = 32;
+
+/// Everything that follows from architecture and clip shape alone.
+pub(crate) struct Shapes {
+    arch: Architecture,
+    request: Request,
+    /// The backbone's maps at strides 4, 8, 16, 32.
+    maps: [Level; 4],
+    /// The fused levels at strides 8, 16, 32, 64.
+    levels: [Level; 4],
+}
+
+impl Shapes {
+    fn new(arch: &Architecture, request: &Request) -> Result<Self> {
+        let (t, h, w) = (request.frames, request.height, request.width);
+        if t == 0 {
+            let reason = "a clip needs at least one frame; got T = 0";
+            return Err(ExportError::Request(reason.to_owned()));
+        }
+        if h < MIN_SIDE || w < MIN_SIDE {
+            return Err(ExportError::Request(format!(
+                "frames must be at least {MIN_SIDE}x{MIN_SIDE} pixels; got {h}x{w}"
+            )));
+        }
+        // Patch embedding pads to whole patches, merging to even sides, convolutions round up:
+        // every step halves upwards.
+        let half = |l: Level| Level {
+            height: l.height.div_ceil(2),
+            width: l.width.div_ceil(2),
+        };
+        let c2 = Level {
+            height: h.div_ceil(4),
+            width: w.div_ceil(4),
+        };
+        let (c3, c4) = (half(c2), half(half(c2)));
+        let c5 = half(c4);
+        Ok(Self {
+            arch: arch.clone(),
+            request: *request,
+            maps: [c2, c3, c4, c5],
+            levels: [c3, c4, c5, half(c5)],
+        })
+    }
+
+    /// Positions of all levels of one frame.
+    fn positions(&self) -> usize {
+        self.levels.iter().map(|l| l.len()).sum()
+    }
+
+    fn level_lengths(&self) -> [usize; 4] {
+        self.levels.map(Level::len)
+    }
+}

@@ -1,0 +1,109 @@
+//! Video Swin Transformer, per-frame features (`models/video_swin_transformer.py`).
+
+use super::Shapes;
+use super::swin_block::{self, Attention};
+use super::windows::Windows;
+use crate::config::SwinConfig;
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::nn::{Conv2d, LayerNorm, Level, Linear};
+use crate::weights::Weights;
+
+/// Normalised frames `[T, 3, H, W]` to the maps `[T, C_l, h, w]` at strides 4, 8, 16, 32.
+pub(super) fn emit(
+    g: &mut Graph,
+    w: &Weights,
+    s: &Shapes,
+    config: &SwinConfig,
+    frames: Value,
+) -> Result<Vec<Value>> {
+    let t = s.request.frames;
+    let mut x = patch_embed(g, &w.pp("patch_embed"), s, config, frames)?;
+    let mut maps = Vec::with_capacity(config.depths.len());
+    for (i, depth) in config.depths.iter().enumerate() {
+        let level = s.maps[i];
+        let size = [t, level.height, level.width];
+        let attention = Attention {
+            window: config.window,
+            heads: config.num_heads[i],
+        };
+        let plain = Windows::new(size, config.window, false);
+        let shifted = Windows::new(size, config.window, true);
+        for block in 0..*depth {
+            let windows = if block % 2 == 0 { &plain } else { &shifted };
+            let w = w.pp("layers").pp(i).pp("blocks").pp(block);
+            x = swin_block::emit(g, &w, x, windows, attention)?;
+        }
+        maps.push(to_map(g, x, t, level)?);
+        if i + 1 < config.depths.len() {
+            x = merge(g, &w.pp("downsamples").pp(i), x, t, level)?;
+        }
+    }
+    Ok(maps)
+}
+
+/// `PatchEmbed3D` with patches one frame deep: a 2-D convolution, tokens `[T * h * w, E]`.
+fn patch_embed(
+    g: &mut Graph,
+    w: &Weights,
+    s: &Shapes,
+    config: &SwinConfig,
+    frames: Value,
+) -> Result<Value> {
+    let (e, [ph, pw]) = (config.embed_dim, config.patch);
+    let proj = w.pp("proj");
+    let weight = proj.get(&[e, 3, 1, ph, pw], "weight")?.viewed(&[e, 3, ph, pw]);
+    let bias = proj.get(&[e], "bias")?;
+    let missing = |n: usize, p: usize| n.next_multiple_of(p) - n;
+    let padding = [
+        0,
+        0,
+        missing(s.request.height, ph),
+        missing(s.request.width, pw),
+    ];
+    let map = Conv2d::from_params(proj.path(), weight, bias, ph, padding).emit(g, frames)?;
+    let tokens = g.scoped(w.path(), |g| -> Result<Value> {
+        let x = g.transpose(map, &[0, 2, 3, 1])?;
+        Ok(g.view(x, &[s.request.frames * s.maps[0].len(), e])?)
+    })?;
+    LayerNorm::load(&w.pp("norm"), e, 1e-5)?.emit(g, tokens)
+}
+
+fn to_map(g: &mut Graph, x: Value, t: usize, level: Level) -> Result<Value> {
+    let c = g.shape(x)[1].fixed().unwrap_or(0);
+    let x = g.view(x, &[t, level.height, level.width, c])?;
+    Ok(g.transpose(x, &[0, 3, 1, 2])?)
+}
+
+/// `PatchMerging`: four neighbours become one token; odd sides are padded with zeros.
+fn merge(g: &mut Graph, w: &Weights, x: Value, t: usize, level: Level) -> Result<Value> {
+    let c = g.shape(x)[1].fixed().unwrap_or(0);
+    let (h, width) = (level.height, level.width);
+    let outside = t * level.len();
+    let mut indices = Vec::with_capacity(t * h.div_ceil(2) * width.div_ceil(2) * 4);
+    for frame in 0..t {
+        for y in (0..h).step_by(2) {
+            for x in (0..width).step_by(2) {
+                for (dy, dx) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                    let inside = y + dy < h && x + dx < width;
+                    let index = (frame * h + y + dy) * width + x + dx;
+                    indices.push(if inside { index } else { outside } as i64);
+                }
+            }
+        }
+    }
+    let merged = g.scoped(w.path(), |g| -> Result<Value> {
+        let x = if h % 2 == 1 || width % 2 == 1 {
+            let zeros = g.constant(&[1, c], &vec![0.0; c])?;
+            g.concat(&[x, zeros], 0)?
+        } else {
+            x
+        };
+        let rows = indices.len() / 4;
+        let indices = g.constant_i64(&[indices.len()], &indices)?;
+        let x = g.gather(x, indices, 0)?;
+        Ok(g.view(x, &[rows, 4 * c])?)
+    })?;
+    let normal = LayerNorm::load(&w.pp("norm"), 4 * c, 1e-5)?.emit(g, merged)?;
+    Linear::load_without_bias(&w.pp("reduction"), 4 * c, 2 * c)?.emit(g, normal)
+}
