@@ -157,9 +157,11 @@ fn windows(entries: usize, tokens: Option<usize>) -> Vec<[usize; 3]> {
     for t in odd_divisors(entries) {
         for h in odd_divisors(entries / t) {
             let w = entries / t / h;
+            if w.is_multiple_of(2) || w >= 2 * MAX_WINDOW {
+                continue;
+            }
             let sides = [t, h, w].map(|odd| odd.div_ceil(2));
-            let fits = tokens.is_none_or(|n| sides.iter().product::<usize>() == n);
-            if w % 2 == 1 && w < 2 * MAX_WINDOW && fits {
+            if tokens.is_none_or(|n| sides.iter().product::<usize>() == n) {
                 found.push(sides);
             }
         }

@@ -16,6 +16,8 @@ mod yaml;
 pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_refusals;
 
 use std::path::Path;
 
@@ -233,11 +235,12 @@ fn transformer(
     let mut points = |attention: &str, setting: &str| {
         let key = format!("transformer.{attention}.sampling_offsets.weight");
         let [offsets, _] = shapes.axes::<2>(&key, "[heads * 4 * points * 2, d_model]")?;
-        if !offsets.is_multiple_of(heads * LEVELS * 2) {
+        let per_point = heads.saturating_mul(LEVELS * 2);
+        if !offsets.is_multiple_of(per_point) {
             let form = format!("[{heads} heads * 4 levels * points * 2, {d_model}]");
             return Err(shapes.misshapen(&key, &form));
         }
-        ledger.shown(setting, offsets / (heads * LEVELS * 2), &key, &[setting])
+        ledger.shown(setting, offsets / per_point, &key, &[setting])
     };
     Ok(TransformerConfig {
         heads,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::expected::{Expected, Stage, Widths, expected};
+use super::expected::{Expected, expected};
+use super::stage::Stage;
+use super::widths::Widths;
 use crate::config::source::Shapes;
 use crate::config::{Architecture, Source};
 

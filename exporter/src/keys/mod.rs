@@ -2,9 +2,13 @@
 
 mod audit;
 mod expected;
+mod stage;
+mod widths;
 
 pub use audit::{Audit, Missing, StageSize, Unused, WrongShape, audit, nearest};
-pub use expected::{Expected, Stage, Widths, expected};
+pub use expected::{Expected, expected};
+pub use stage::Stage;
+pub use widths::Widths;
 
 #[cfg(test)]
 mod tests;
