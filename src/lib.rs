@@ -1,1 +1,2 @@
 //! A deployment compiler for SOC++ referring video segmentation.
+pub mod host;

@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod error;
 pub mod graph;
+pub mod keys;
 pub mod model;
 pub mod nn;
 pub mod onnx;

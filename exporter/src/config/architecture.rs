@@ -133,7 +133,10 @@ impl MaskConfig {
     /// Weights and biases made per query; `None` if the number overflows.
     pub fn parameters(&self) -> Option<usize> {
         let (mid, coordinates) = (self.dynamic_channels, if self.rel_coord { 2 } else { 0 });
-        let first = self.kernels_dim.checked_add(coordinates + 1)?.checked_mul(mid)?;
+        let first = self
+            .kernels_dim
+            .checked_add(coordinates + 1)?
+            .checked_mul(mid)?;
         if self.controller_layers < 2 {
             return (self.controller_layers == 1).then_some(first);
         }
