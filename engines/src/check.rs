@@ -91,16 +91,16 @@ pub(crate) fn tensors(
                 stage: stage.to_string(),
                 role,
                 tensor: spec.name.clone(),
-                expected: shape(&spec.shape),
+                expected: shape(&spec.shape) + &note,
                 got: tensor.shape(),
-                note,
             })?;
     }
     Ok(())
 }
 
 impl Symbols {
-    /// Compares a shape with its declaration and learns new symbols; the error says which symbol clashed, if one did.
+    /// Compares a shape with its declaration and learns new symbols; the error adds to the declaration which symbol
+    /// clashed, if one did.
     fn unify(&mut self, spec: &TensorSpec, got: &[usize]) -> Result<(), String> {
         if spec.shape.len() != got.len() {
             return Err(String::new());
@@ -113,7 +113,7 @@ impl Symbols {
                     let entry = (length, spec.name.clone());
                     let (known, by) = self.0.entry(symbol.clone()).or_insert(entry);
                     if *known != length {
-                        return Err(format!(" ({symbol} is {known} in `{by}`)"));
+                        return Err(format!(" with {symbol} = {known} as in `{by}`"));
                     }
                 }
             }
@@ -201,7 +201,7 @@ mod tests {
             "positions",
             "[S, 4]",
             "[6, 4]",
-            "S is 7 in `words`",
+            "S = 7 as in `words`",
         ] {
             assert!(message.contains(part), "{message}");
         }

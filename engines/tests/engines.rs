@@ -378,3 +378,16 @@ fn the_embedded_engine_refuses_integers_that_it_would_wrap() {
         "{message}"
     );
 }
+
+/// Downloads: `XDG_CACHE_HOME=$(mktemp -d) cargo test -p socc-engines -- --ignored`.
+#[test]
+#[ignore = "downloads with pip into the user's cache"]
+fn setup_fetches_a_library_that_opens() {
+    let mut said = Vec::new();
+    let first = socc_engines::onnxruntime::setup(&mut |line| said.push(line.to_string())).unwrap();
+    let second = socc_engines::onnxruntime::setup(&mut |line| said.push(line.to_string())).unwrap();
+    assert_eq!(first, second);
+    assert!(said.last().unwrap().contains("already"), "{said:?}");
+    let options = Options { onnxruntime_library: Some(first), ..Options::default() };
+    assert!(engine("onnxruntime", &options).unwrap().version().starts_with("1."));
+}
