@@ -388,6 +388,14 @@ fn setup_fetches_a_library_that_opens() {
     let second = socc_engines::onnxruntime::setup(&mut |line| said.push(line.to_string())).unwrap();
     assert_eq!(first, second);
     assert!(said.last().unwrap().contains("already"), "{said:?}");
-    let options = Options { onnxruntime_library: Some(first), ..Options::default() };
-    assert!(engine("onnxruntime", &options).unwrap().version().starts_with("1."));
+    let options = Options {
+        onnxruntime_library: Some(first),
+        ..Options::default()
+    };
+    assert!(
+        engine("onnxruntime", &options)
+            .unwrap()
+            .version()
+            .starts_with("1.")
+    );
 }

@@ -135,7 +135,12 @@ fn load(path: PathBuf) -> Result<Library, EngineError> {
     let detail = |e: &dyn std::fmt::Display| unavailable(e.to_string());
     check::guard(NAME, "(library)", "loading", || {
         let builder = ort::init_from(&path).map_err(|e| detail(&e))?;
-        let environment = builder.with_name("socc").build().map_err(|e| detail(&e))?;
+        // Microsoft's builds report usage to Microsoft unless told not to (see the module's documentation).
+        let environment = builder
+            .with_name("socc")
+            .with_telemetry(false)
+            .build()
+            .map_err(|e| detail(&e))?;
         Ok(Library {
             version: version(&path),
             path,

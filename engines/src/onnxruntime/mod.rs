@@ -3,6 +3,12 @@
 //! The library is looked for in this order: [`Options::onnxruntime_library`], the environment variable
 //! `ORT_DYLIB_PATH`, the user's cache that `socc setup onnxruntime` fills ([`setup`]), the system's loader. A process
 //! uses one library: the first that opened.
+//!
+//! **Telemetry.** Microsoft's builds, PyPI's wheel among them, report to Microsoft. This module turns that off through
+//! the library's API, but the library has by then queued one event about its start and written a device id to the
+//! user's cache; only the environment variable `ORT_DISABLE_TELEMETRY=1`, set before the process opens the library,
+//! prevents those (see its `Privacy.md`). [`quiet`] tells whether it is set, so that a program can start itself anew
+//! with it.
 
 mod buffer;
 mod library;
@@ -27,6 +33,9 @@ use stage::OrtStage;
 pub const NAME: &str = "onnxruntime";
 /// What to do when the library is not there.
 const REMEDY: &str = "run `socc setup onnxruntime`, or point ORT_DYLIB_PATH at the library";
+
+/// Environment variable that ONNX Runtime reads when it starts.
+const TELEMETRY_OFF: &str = "ORT_DISABLE_TELEMETRY";
 
 /// The ONNX Runtime engine, on the CPU.
 pub struct OnnxRuntime {
@@ -101,6 +110,18 @@ impl Engine for OnnxRuntime {
     }
 }
 
+fn telemetry_note() -> String {
+    match quiet() {
+        true => String::new(),
+        false => format!("; reports its start to Microsoft unless {TELEMETRY_OFF}=1 is set"),
+    }
+}
+
+/// Whether the environment keeps ONNX Runtime from reporting anything to Microsoft (`ORT_DISABLE_TELEMETRY=1`).
+pub fn quiet() -> bool {
+    std::env::var_os(TELEMETRY_OFF).is_some_and(|v| v == "1")
+}
+
 /// Opens the library, if there is one, to tell its version.
 pub(crate) fn status() -> EngineStatus {
     match library::open(None) {
@@ -108,7 +129,7 @@ pub(crate) fn status() -> EngineStatus {
             name: NAME,
             present: true,
             version: Some(library.version),
-            detail: format!("{}, CPU", library.path.display()),
+            detail: format!("{}, CPU{}", library.path.display(), telemetry_note()),
             install: None,
         },
         Err(error) => EngineStatus {

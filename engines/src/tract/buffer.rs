@@ -29,14 +29,8 @@ pub(super) fn datum_type(dtype: DType) -> DatumType {
 /// Copies a tensor into tract's aligned memory.
 pub(super) fn upload(tensor: &HostTensor) -> TractResult<TractTensor> {
     fn copy<T: Datum + Copy>(array: &ArrayD<T>) -> TractResult<TractTensor> {
-        TractTensor::from_shape(
-            array.shape(),
-            &array
-                .as_standard_layout()
-                .as_slice()
-                .unwrap_or_default()
-                .to_vec(),
-        )
+        let contiguous = array.as_standard_layout();
+        TractTensor::from_shape(array.shape(), contiguous.as_slice().unwrap_or_default())
     }
     match tensor {
         HostTensor::F32(a) => copy(a),

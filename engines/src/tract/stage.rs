@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use socc_exporter::tensor::{Dim, TensorSpec};
 use tract_onnx::prelude::{
-    DatumType, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, IntoTValue,
-    OutletId, TValue, TractResult, TypedRunnableModel,
+    DatumType, InferenceFact, InferenceModel, InferenceModelExt, IntoArcTensor, IntoRunnable,
+    IntoTValue, OutletId, TValue, TractResult, TypedRunnableModel,
 };
 use tract_onnx::tract_hir::internal::anyhow;
 
@@ -98,7 +98,7 @@ impl TractStage {
         };
         let value = |tensor: &Tensor| -> Result<TValue, EngineError> {
             if let Some(native) = tensor.as_any().downcast_ref::<TractBuffer>() {
-                return Ok(TValue::from(native.0.clone()));
+                return Ok(TValue::from_const(native.0.clone()));
             }
             let copy =
                 upload(crate::host(tensor)?.as_ref()).map_err(|e| failed(format!("{e:#}")))?;
