@@ -25,6 +25,7 @@ static OPENED: Mutex<Option<Library>> = Mutex::new(None);
 
 /// Opens the library at `explicit`, or the first that the search finds. Later calls return the opened one.
 pub(super) fn open(explicit: Option<&Path>) -> Result<Library, EngineError> {
+    let explicit = explicit.map(|path| absolute(path.to_path_buf()));
     // The slot is only written whole, so a panic elsewhere cannot leave half a library in it.
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(library) = opened.as_ref() {
@@ -37,7 +38,7 @@ pub(super) fn open(explicit: Option<&Path>) -> Result<Library, EngineError> {
             _ => Ok(library.clone()),
         };
     }
-    let library = match explicit.map(Path::to_path_buf).or_else(from_environment) {
+    let library = match explicit.or_else(from_environment) {
         Some(path) if !path.is_file() => {
             return Err(unavailable(format!("{} is not a file", path.display())));
         }
@@ -85,9 +86,11 @@ pub(super) fn is_library(name: &str) -> bool {
 fn newest(root: &Path) -> Option<PathBuf> {
     let mut found: Vec<(Vec<u32>, PathBuf)> = Vec::new();
     for version in fs::read_dir(root).ok()?.flatten() {
-        let folder = version.file_name();
+        let name = version.file_name();
+        let Some(folder) = name.to_str() else {
+            continue;
+        };
         let parts = folder
-            .to_str()?
             .split('.')
             .map(str::parse)
             .collect::<Result<Vec<u32>, _>>();
@@ -118,16 +121,18 @@ fn load_from_system() -> Result<Library, EngineError> {
     );
     // Distributions ship the plain name only in their development packages.
     let candidates = [name.clone(), format!("{name}.1")];
+    let mut reasons = Vec::new();
     for candidate in &candidates {
-        if let Ok(library) = load(PathBuf::from(candidate)) {
-            return Ok(library);
+        match load(PathBuf::from(candidate)) {
+            Ok(library) => return Ok(library),
+            Err(EngineError::Unavailable { detail, .. }) => reasons.push(detail),
+            Err(other) => return Err(other),
         }
     }
-    let cache = cache_root()
-        .map(|c| format!("{} and ", c.display()))
-        .unwrap_or_default();
+    let cache = cache_root().map_or_else(|| "the cache".into(), |c| c.display().to_string());
     Err(unavailable(format!(
-        "its library {name} is not in {cache}the system's library folders"
+        "there is no library in {cache}, and the system's loader found no usable one ({})",
+        reasons.join("; ")
     )))
 }
 
