@@ -85,20 +85,22 @@ pub(crate) fn tensors(
                 got: tensor.dtype(),
             });
         }
-        symbols.unify(spec, &tensor.shape()).map_err(|note| EngineError::Shape {
-            stage: stage.to_string(),
-            role,
-            tensor: spec.name.clone(),
-            expected: shape(&spec.shape),
-            got: tensor.shape(),
-            note,
-        })?;
+        symbols
+            .unify(spec, &tensor.shape())
+            .map_err(|note| EngineError::Shape {
+                stage: stage.to_string(),
+                role,
+                tensor: spec.name.clone(),
+                expected: shape(&spec.shape) + &note,
+                got: tensor.shape(),
+            })?;
     }
     Ok(())
 }
 
 impl Symbols {
-    /// Compares a shape with its declaration and learns new symbols; the error says which symbol clashed, if one did.
+    /// Compares a shape with its declaration and learns new symbols; the error adds to the declaration which symbol
+    /// clashed, if one did.
     fn unify(&mut self, spec: &TensorSpec, got: &[usize]) -> Result<(), String> {
         if spec.shape.len() != got.len() {
             return Err(String::new());
@@ -111,7 +113,7 @@ impl Symbols {
                     let entry = (length, spec.name.clone());
                     let (known, by) = self.0.entry(symbol.clone()).or_insert(entry);
                     if *known != length {
-                        return Err(format!(" ({symbol} is {known} in `{by}`)"));
+                        return Err(format!(" with {symbol} = {known} as in `{by}`"));
                     }
                 }
             }
@@ -165,7 +167,11 @@ mod tests {
     use ndarray::ArrayD;
 
     fn spec(name: &str, shape: Vec<Dim>) -> TensorSpec {
-        TensorSpec { name: name.into(), dtype: DType::F32, shape }
+        TensorSpec {
+            name: name.into(),
+            dtype: DType::F32,
+            shape,
+        }
     }
 
     fn zeros(shape: &[usize]) -> Tensor {
@@ -175,13 +181,28 @@ mod tests {
     #[test]
     fn a_symbol_has_one_length_in_a_run() {
         let s = || Dim::Symbol("S".into());
-        let specs = [spec("words", vec![s(), 4.into()]), spec("positions", vec![s(), 4.into()])];
+        let specs = [
+            spec("words", vec![s(), 4.into()]),
+            spec("positions", vec![s(), 4.into()]),
+        ];
         let check = |a: &[usize], b: &[usize]| {
-            tensors("fusion", "input", &specs, &[zeros(a), zeros(b)], &mut Symbols::default())
+            tensors(
+                "fusion",
+                "input",
+                &specs,
+                &[zeros(a), zeros(b)],
+                &mut Symbols::default(),
+            )
         };
         assert!(check(&[7, 4], &[7, 4]).is_ok());
         let message = check(&[7, 4], &[6, 4]).unwrap_err().to_string();
-        for part in ["fusion", "positions", "[S, 4]", "[6, 4]", "S is 7 in `words`"] {
+        for part in [
+            "fusion",
+            "positions",
+            "[S, 4]",
+            "[6, 4]",
+            "S = 7 as in `words`",
+        ] {
             assert!(message.contains(part), "{message}");
         }
     }
@@ -191,8 +212,14 @@ mod tests {
         let specs = [spec("x", vec![2.into(), 3.into()])];
         let check = |t: &[Tensor]| tensors("s", "input", &specs, t, &mut Symbols::default());
         assert!(matches!(check(&[]), Err(EngineError::Count { .. })));
-        assert!(matches!(check(&[zeros(&[2])]), Err(EngineError::Shape { .. })));
-        assert!(matches!(check(&[zeros(&[2, 4])]), Err(EngineError::Shape { .. })));
+        assert!(matches!(
+            check(&[zeros(&[2])]),
+            Err(EngineError::Shape { .. })
+        ));
+        assert!(matches!(
+            check(&[zeros(&[2, 4])]),
+            Err(EngineError::Shape { .. })
+        ));
         let wrong = HostTensor::from(ArrayD::<i64>::zeros(vec![2, 3])).into();
         assert!(matches!(check(&[wrong]), Err(EngineError::DType { .. })));
     }
@@ -203,6 +230,9 @@ mod tests {
             std::panic::panic_any("index out of range".to_string())
         });
         let message = result.unwrap_err().to_string();
-        assert!(message.contains("fusion") && message.contains("index out of range"), "{message}");
+        assert!(
+            message.contains("fusion") && message.contains("index out of range"),
+            "{message}"
+        );
     }
 }

@@ -107,7 +107,7 @@ pub enum EngineError {
         got: DType,
     },
     /// A tensor of the wrong shape.
-    #[error("stage `{stage}`: {role} `{tensor}` must have shape {expected}, got {got:?}{note}")]
+    #[error("stage `{stage}`: {role} `{tensor}` must have shape {expected}, got {got:?}")]
     Shape {
         /// Stage name.
         stage: String,
@@ -115,12 +115,10 @@ pub enum EngineError {
         role: &'static str,
         /// Tensor name.
         tensor: String,
-        /// Declared shape, symbols by name.
+        /// Declared shape, symbols by name, and the tensor that gave a symbol its length.
         expected: String,
         /// Shape that came.
         got: Vec<usize>,
-        /// Where a symbol got its other length, or nothing.
-        note: String,
     },
     /// An integer that the engine's narrower type cannot hold.
     #[error(

@@ -119,7 +119,10 @@ mod tests {
         assert!(message("onnxrutime").contains("did you mean `onnxruntime`?"));
         assert!(message("Embeded").contains("did you mean `embedded`?"));
         let far = message("tensorflow");
-        assert!(far.contains("unknown engine `tensorflow`;") && far.contains("embedded"), "{far}");
+        assert!(
+            far.contains("unknown engine `tensorflow`;") && far.contains("embedded"),
+            "{far}"
+        );
     }
 
     #[test]

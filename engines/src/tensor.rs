@@ -165,6 +165,9 @@ mod tests {
     fn another_type_is_refused_by_name() {
         let tensor = HostTensor::from(arr2(&[[1_i64, 2]]));
         let message = tensor.as_f32().unwrap_err().to_string();
-        assert!(message.contains("float32") && message.contains("int64"), "{message}");
+        assert!(
+            message.contains("float32") && message.contains("int64"),
+            "{message}"
+        );
     }
 }

@@ -27,7 +27,14 @@ impl RtenBuffer {
             ValueView::UInt8Tensor(_) => (declared == DType::U8, DType::U8),
             _ => (false, DType::I8),
         };
-        if fits { Ok(Self { value, dtype: declared }) } else { Err(got) }
+        if fits {
+            Ok(Self {
+                value,
+                dtype: declared,
+            })
+        } else {
+            Err(got)
+        }
     }
 
     /// The value, borrowed, as an input of another stage.

@@ -32,7 +32,9 @@ pub struct Embedded {
 impl Embedded {
     /// Prepares the engine and its threads.
     pub fn new(options: &Options) -> Self {
-        let pool = options.threads.map(|n| Arc::new(ThreadPool::with_num_threads(n.max(1))));
+        let pool = options
+            .threads
+            .map(|n| Arc::new(ThreadPool::with_num_threads(n.max(1))));
         Self { pool }
     }
 }
@@ -48,7 +50,12 @@ impl Engine for Embedded {
 
     fn compile(&self, model: StageModel) -> Result<Box<dyn Stage>, EngineError> {
         check::model(&model)?;
-        let StageModel { name, inputs, outputs, source } = model;
+        let StageModel {
+            name,
+            inputs,
+            outputs,
+            source,
+        } = model;
         let loaded = check::guard(NAME, &name, "loading", || {
             load(source).map_err(|e| EngineError::Load {
                 engine: NAME,

@@ -37,7 +37,15 @@ impl EmbeddedStage {
     ) -> Result<Self, EngineError> {
         let input_ids = ids(&name, "input", &inputs, &model, model.input_ids())?;
         let output_ids = ids(&name, "output", &outputs, &model, model.output_ids())?;
-        Ok(Self { name, inputs, outputs, model, input_ids, output_ids, pool })
+        Ok(Self {
+            name,
+            inputs,
+            outputs,
+            model,
+            input_ids,
+            output_ids,
+            pool,
+        })
     }
 
     fn call(&self, inputs: &[Tensor]) -> Result<Vec<Value>, EngineError> {
@@ -89,7 +97,11 @@ impl EmbeddedStage {
     }
 
     fn failed(&self, detail: String) -> EngineError {
-        EngineError::Run { engine: NAME, stage: self.name.clone(), detail }
+        EngineError::Run {
+            engine: NAME,
+            stage: self.name.clone(),
+            detail,
+        }
     }
 }
 
@@ -150,9 +162,20 @@ fn ids(
     model: &Model,
     graph: &[NodeId],
 ) -> Result<Vec<NodeId>, EngineError> {
-    let name = |id: &NodeId| model.node_info(*id).and_then(|n| n.name().map(str::to_string));
-    let names: Vec<String> = graph.iter().map(|id| name(id).unwrap_or_default()).collect();
+    let name = |id: &NodeId| {
+        model
+            .node_info(*id)
+            .and_then(|n| n.name().map(str::to_string))
+    };
+    let names: Vec<String> = graph
+        .iter()
+        .map(|id| name(id).unwrap_or_default())
+        .collect();
     check::names(stage, role, specs, &names)?;
     let position = |spec: &TensorSpec| names.iter().position(|n| *n == spec.name);
-    Ok(specs.iter().filter_map(position).map(|i| graph[i]).collect())
+    Ok(specs
+        .iter()
+        .filter_map(position)
+        .map(|i| graph[i])
+        .collect())
 }

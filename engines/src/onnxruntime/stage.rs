@@ -1,0 +1,140 @@
+//! A graph loaded into an ONNX Runtime session.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use ndarray::ArrayD;
+use ort::session::{Session, SessionInputValue};
+use ort::value::{PrimitiveTensorElementType, Tensor as OrtTensor, TensorRef};
+use socc_exporter::tensor::TensorSpec;
+
+use crate::check::{self, Symbols};
+use crate::engine::Stage;
+use crate::error::EngineError;
+use crate::tensor::{HostTensor, Tensor};
+
+use super::NAME;
+use super::buffer::OrtBuffer;
+
+/// A stage that ONNX Runtime runs.
+pub(super) struct OrtStage {
+    name: String,
+    inputs: Vec<TensorSpec>,
+    outputs: Vec<TensorSpec>,
+    session: Session,
+    /// Place of each declared output among the session's.
+    order: Vec<usize>,
+}
+
+impl OrtStage {
+    /// Finds the declared inputs and outputs in the session.
+    pub(super) fn new(
+        name: String,
+        inputs: Vec<TensorSpec>,
+        outputs: Vec<TensorSpec>,
+        session: Session,
+    ) -> Result<Self, EngineError> {
+        let names = |outlets: &[ort::value::Outlet]| -> Vec<String> {
+            outlets.iter().map(|o| o.name().to_string()).collect()
+        };
+        check::names(&name, "input", &inputs, &names(session.inputs()))?;
+        let given = names(session.outputs());
+        check::names(&name, "output", &outputs, &given)?;
+        let place = |spec: &TensorSpec| given.iter().position(|n| *n == spec.name);
+        let order = outputs.iter().filter_map(place).collect();
+        Ok(Self {
+            name,
+            inputs,
+            outputs,
+            session,
+            order,
+        })
+    }
+
+    fn call(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        let stage = &self.name;
+        let failed = |detail: String| EngineError::Run {
+            engine: NAME,
+            stage: stage.clone(),
+            detail,
+        };
+        // Tensors of other engines come to the CPU first and must outlive the views of them.
+        let hosts = inputs
+            .iter()
+            .map(|t| match t.as_any().is::<OrtBuffer>() {
+                true => Ok(None),
+                false => crate::host(t).map(Some),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> =
+            Vec::with_capacity(inputs.len());
+        for ((spec, tensor), host) in self.inputs.iter().zip(inputs).zip(&hosts) {
+            let value = match (tensor.as_any().downcast_ref::<OrtBuffer>(), host) {
+                (Some(native), _) => native.value().into(),
+                (None, Some(host)) => convert(host).map_err(|e| failed(e.to_string()))?,
+                (None, None) => continue,
+            };
+            values.push((spec.name.as_str().into(), value));
+        }
+        let results = self
+            .session
+            .run(values)
+            .map_err(|e| failed(e.message().trim().to_string()))?;
+        let mut results: Vec<_> = results.into_iter().map(|(_, value)| Some(value)).collect();
+        let mut outputs: Vec<Tensor> = Vec::with_capacity(self.order.len());
+        for (spec, &place) in self.outputs.iter().zip(&self.order) {
+            let value = results.get_mut(place).and_then(Option::take);
+            let value =
+                value.ok_or_else(|| failed(format!("it did not return `{}`", spec.name)))?;
+            let buffer = OrtBuffer::new(value).map_err(|got| {
+                failed(format!(
+                    "output `{}` is {got}, not {}",
+                    spec.name, spec.dtype
+                ))
+            })?;
+            outputs.push(Arc::new(buffer));
+        }
+        Ok(outputs)
+    }
+}
+
+impl Stage for OrtStage {
+    fn inputs(&self) -> &[TensorSpec] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[TensorSpec] {
+        &self.outputs
+    }
+
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        let mut symbols = Symbols::default();
+        check::tensors(&self.name, "input", &self.inputs, inputs, &mut symbols)?;
+        let name = self.name.clone();
+        let outputs = check::guard(NAME, &name, "running", || self.call(inputs))?;
+        check::tensors(&self.name, "output", &self.outputs, &outputs, &mut symbols)?;
+        Ok(outputs)
+    }
+}
+
+fn convert(tensor: &HostTensor) -> ort::Result<SessionInputValue<'_>> {
+    match tensor {
+        HostTensor::F32(a) => view(a),
+        HostTensor::I64(a) => view(a),
+        HostTensor::I32(a) => view(a),
+        HostTensor::U8(a) => view(a),
+    }
+}
+
+/// A borrowed value where the array is contiguous, a copy otherwise.
+fn view<T>(array: &ArrayD<T>) -> ort::Result<SessionInputValue<'_>>
+where
+    T: PrimitiveTensorElementType + Clone + Debug + 'static,
+{
+    if array.is_standard_layout() {
+        Ok(TensorRef::from_array_view(array.view())?.into())
+    } else {
+        Ok(OrtTensor::from_array(array.as_standard_layout().into_owned())?.into())
+    }
+}
