@@ -1,2 +1,14 @@
 //! A deployment compiler for SOC++ referring video segmentation.
+//!
+//! [`source::Source`] opens a bundle or a checkpoint and compiles its stages into a
+//! [`pipeline::Pipeline`]; [`segment`] runs a whole clip with its sentences through one.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod bundle;
 pub mod host;
+pub mod metrics;
+pub mod pipeline;
+pub mod results;
+pub mod segment;
+pub mod source;
+pub mod verify;

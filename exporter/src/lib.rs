@@ -8,5 +8,6 @@ pub mod keys;
 pub mod model;
 pub mod nn;
 pub mod onnx;
+pub mod synth;
 pub mod tensor;
 pub mod weights;

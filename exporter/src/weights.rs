@@ -23,7 +23,9 @@ pub enum WeightError {
         key: String,
     },
     /// The tensor has another shape than the architecture needs.
-    #[error("{file}: `{key}` has shape {got:?} where the architecture needs {expected:?}; check the configuration file")]
+    #[error(
+        "{file}: `{key}` has shape {got:?} where the architecture needs {expected:?}; check the configuration file"
+    )]
     Shape {
         /// The checkpoint file.
         file: String,

@@ -39,7 +39,9 @@ pub enum HostError {
         reason: String,
     },
     /// Frames of one clip differ in size.
-    #[error("frame {path} is {got_width}x{got_height} where the frames before it are {width}x{height}; a clip's frames must be of one size")]
+    #[error(
+        "frame {path} is {got_width}x{got_height} where the frames before it are {width}x{height}; a clip's frames must be of one size"
+    )]
     FrameSize {
         /// The first frame that differs.
         path: PathBuf,
@@ -69,7 +71,9 @@ pub enum HostError {
         reason: String,
     },
     /// The tokenizer's files are missing or damaged.
-    #[error("cannot load a tokenizer from {path}: {reason}; give the folder with RoBERTa's tokenizer.json, or vocab.json and merges.txt")]
+    #[error(
+        "cannot load a tokenizer from {path}: {reason}; give the folder with RoBERTa's tokenizer.json, or vocab.json and merges.txt"
+    )]
     Tokenizer {
         /// The folder or file.
         path: PathBuf,

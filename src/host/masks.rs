@@ -1,7 +1,13 @@
-//! Mask logits to masks of the source's size.
+//! Mask logits to masks of the source's size, and the masks of annotations.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
 
 use image::GrayImage;
 use ndarray::ArrayView2;
+
+use super::{HostError, Result};
 
 /// Two neighbours and the weight of the second, for every output position of an axis.
 fn lerps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
@@ -17,9 +23,16 @@ fn lerps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
 }
 
 /// Mask (0 or 255) of `width x height` pixels: the logits `[h, w]`, resized as PyTorch's
-/// `interpolate(mode="bilinear", align_corners=False)` does, compared with 0.
+/// `interpolate(mode="bilinear", align_corners=False)` does, compared with 0. Without logits it is
+/// empty.
+///
+/// The official inference (`infer_refytb.py`, `infer_mevis.py`) does the same in this order, with
+/// `sigmoid() > 0.5` for the comparison: in float32 that differs within 1e-7 of 0 only.
 pub fn from_logits(logits: ArrayView2<f32>, width: u32, height: u32) -> GrayImage {
     let (h, w) = logits.dim();
+    if logits.is_empty() {
+        return GrayImage::new(width, height);
+    }
     let (xs, ys) = (lerps(w, width as usize), lerps(h, height as usize));
     GrayImage::from_fn(width, height, |x, y| {
         let (x0, x1, fx) = xs[x as usize];
@@ -30,12 +43,69 @@ pub fn from_logits(logits: ArrayView2<f32>, width: u32, height: u32) -> GrayImag
     })
 }
 
-/// Intersection over union of two masks; 1 where both are empty.
-pub fn iou(a: &GrayImage, b: &GrayImage) -> f64 {
+/// Pixels set in both masks, and in any of them.
+pub fn overlap(a: &GrayImage, b: &GrayImage) -> (u64, u64) {
     let (mut both, mut any) = (0u64, 0u64);
     for (a, b) in a.as_raw().iter().zip(b.as_raw()) {
         both += u64::from(*a > 0 && *b > 0);
         any += u64::from(*a > 0 || *b > 0);
     }
-    if any == 0 { 1.0 } else { both as f64 / any as f64 }
+    (both, any)
+}
+
+/// Intersection over union of two masks; 1 where both are empty.
+pub fn iou(a: &GrayImage, b: &GrayImage) -> f64 {
+    let (both, any) = overlap(a, b);
+    ratio(both, any)
+}
+
+/// Intersection over union from pixel counts; 1 where both masks are empty.
+pub fn ratio(both: u64, any: u64) -> f64 {
+    if any == 0 {
+        1.0
+    } else {
+        both as f64 / any as f64
+    }
+}
+
+/// Object ids of an annotation: the palette's indices of a PNG, or its grey levels, as Ref-YouTube-VOS,
+/// MeViS and DAVIS store them (0 is the background).
+///
+/// # Errors
+/// The file cannot be read, is no PNG, or has colours or 16 bits in place of indices.
+pub fn read_labels(path: &Path) -> Result<GrayImage> {
+    let fail = |reason: String| HostError::Frame {
+        path: path.to_owned(),
+        reason,
+    };
+    let file = File::open(path).map_err(|source| HostError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut decoder = png::Decoder::new(BufReader::new(file));
+    decoder.set_transformations(png::Transformations::IDENTITY);
+    let mut reader = decoder.read_info().map_err(|e| fail(e.to_string()))?;
+    let too_large = || fail("it is too large".to_owned());
+    let mut packed = vec![0; reader.output_buffer_size().ok_or_else(too_large)?];
+    let info = reader
+        .next_frame(&mut packed)
+        .map_err(|e| fail(e.to_string()))?;
+    let (kind, bits) = (info.color_type, info.bit_depth as usize);
+    let indices = matches!(kind, png::ColorType::Indexed | png::ColorType::Grayscale);
+    if !indices || bits > 8 {
+        return Err(fail(format!(
+            "it has {kind:?} pixels of {bits} bits where an annotation has a palette or 8-bit grey levels"
+        )));
+    }
+    let width = info.width as usize;
+    let mut labels = Vec::with_capacity(width * info.height as usize);
+    for line in packed.chunks_exact(info.line_size.max(1)) {
+        // Below 8 bits, the first of a byte's pixels is in its high bits.
+        labels.extend((0..width).map(|x| {
+            let shift = 8 - bits - x * bits % 8;
+            (line[x * bits / 8] >> shift) & (0xff >> (8 - bits)) as u8
+        }));
+    }
+    GrayImage::from_raw(info.width, info.height, labels)
+        .ok_or_else(|| fail("its rows are incomplete".to_owned()))
 }

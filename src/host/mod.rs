@@ -6,6 +6,8 @@ pub mod masks;
 pub mod output;
 pub mod overlay;
 pub mod resize;
+#[cfg(test)]
+mod tests;
 pub mod tokenizer;
 mod video;
 

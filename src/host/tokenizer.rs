@@ -66,7 +66,8 @@ impl TextTokenizer {
         Ok(Self(plain(tokenizer)))
     }
 
-    /// Token ids with start and end marks, at most `max_tokens`.
+    /// Token ids with start and end marks, at most `max_tokens`. The sentence is taken as it is, as the
+    /// official `infer_*.py` scripts take it, and nothing is cut off: a longer one fails there as well.
     ///
     /// # Errors
     /// The sentence is blank, or too long for the text encoder.
@@ -104,4 +105,15 @@ fn shorten(text: &str) -> String {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// The sentence as the official datasets clean it for training and for the A2D and JHMDB
+/// evaluation: lower case, words one space apart (`" ".join(text.lower().split())`). The official
+/// `infer_*.py` scripts do not: they hand the sentence to the tokenizer as it is.
+pub fn normalise_expression(text: &str) -> String {
+    // Python's split also parts words at the four ASCII separators that Unicode does not call blank.
+    let blank = |c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
+    let lower = text.to_lowercase();
+    let words: Vec<&str> = lower.split(blank).filter(|w| !w.is_empty()).collect();
+    words.join(" ")
 }

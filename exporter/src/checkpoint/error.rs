@@ -17,7 +17,9 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// The file is of no known format.
-    #[error("{path} is not a checkpoint that socc reads: {reason}; give a file written by torch.save, or a safetensors file")]
+    #[error(
+        "{path} is not a checkpoint that socc reads: {reason}; give a file written by torch.save, or a safetensors file"
+    )]
     NotACheckpoint {
         /// The file.
         path: PathBuf,
@@ -32,8 +34,28 @@ pub enum CheckpointError {
         /// What was seen.
         reason: String,
     },
+    /// The weights are made by a class or function that is none of PyTorch's plain tensors.
+    #[error(
+        "{path}: the weights need Python's `{name}`, which socc does not know; nothing of the file was executed; load it where it is trusted and save only `model.state_dict()`"
+    )]
+    ForeignGlobal {
+        /// The file.
+        path: PathBuf,
+        /// The class or function, with its module.
+        name: String,
+    },
+    /// A list or dict of a foreign class: its items cannot be told from the weights.
+    #[error(
+        "{path} holds a list or dict of another class than Python's own, such as `collections.defaultdict`, or is corrupt; nothing of it was executed; load it where it is trusted and save only `model.state_dict()`"
+    )]
+    ForeignContainer {
+        /// The file.
+        path: PathBuf,
+    },
     /// No tensors where a state dict is looked for.
-    #[error("{path} holds no state dict: no tensors at the top level nor under `model_state_dict`, `model` or `state_dict`; save `model.state_dict()`")]
+    #[error(
+        "{path} holds no state dict: no tensors at the top level nor under `model_state_dict`, `model` or `state_dict`; save `model.state_dict()`"
+    )]
     NoStateDict {
         /// The file.
         path: PathBuf,

@@ -56,7 +56,7 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Number of elements.
+    /// Number of elements; readers refuse shapes whose number overflows.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
@@ -78,7 +78,13 @@ pub struct Checkpoint {
 
 impl fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {} tensors)", self.path.display(), self.format, self.tensors.len())
+        write!(
+            f,
+            "{} ({}, {} tensors)",
+            self.path.display(),
+            self.format,
+            self.tensors.len()
+        )
     }
 }
 
@@ -108,7 +114,7 @@ impl Checkpoint {
             let (reader, tensors) = safetensors::open(path, file, meta.len())?;
             (Format::Safetensors, Reader::Safetensors(reader), tensors)
         } else {
-            let (format, reader, tensors) = torch::open(path, &head)?;
+            let (format, reader, tensors) = torch::open(path, &head, meta.len())?;
             (format, Reader::Torch(reader), tensors)
         };
         Ok(Self {
@@ -141,10 +147,12 @@ impl Checkpoint {
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo> {
-        self.tensors.get(name).ok_or_else(|| CheckpointError::MissingKey {
-            path: self.path.clone(),
-            key: name.to_owned(),
-        })
+        self.tensors
+            .get(name)
+            .ok_or_else(|| CheckpointError::MissingKey {
+                path: self.path.clone(),
+                key: name.to_owned(),
+            })
     }
 
     /// Values of a tensor, row-major, converted to float32.
@@ -176,7 +184,8 @@ impl Checkpoint {
     /// # Errors
     /// The tensor is missing, cannot be read, or `out` refuses the bytes.
     pub fn copy_f32(&self, name: &str, elements: Range<usize>, out: &mut dyn Write) -> Result<()> {
-        const PIECE: usize = 1 << 20;
+        // Small enough to stay in a core's own cache from reading over hashing to writing.
+        const PIECE: usize = 1 << 16;
         let info = self.info(name)?;
         let write = |out: &mut dyn Write, bytes: &[u8]| {
             out.write_all(bytes).map_err(CheckpointError::Write)
@@ -221,25 +230,46 @@ impl Checkpoint {
         }
     }
 
-    /// SHA-256 of the file in hexadecimal.
+    /// What tells this checkpoint from another one: SHA-256, in hexadecimal, over every tensor's name,
+    /// type, shape, and up to three stretches of [`STRETCH_BYTES`] of its data (start, middle, end).
+    ///
+    /// Equal weights have equal fingerprints in whatever container they lie. Hashing every byte would
+    /// cost more than all else that an export does; training moves every tensor as a whole.
     ///
     /// # Errors
-    /// The file cannot be read.
-    pub fn sha256(&self) -> Result<String> {
-        let io = |source| CheckpointError::Unreadable {
-            path: self.path.clone(),
-            source,
-        };
-        let mut file = File::open(&self.path).map_err(io)?;
+    /// A tensor cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
         let mut hash = Sha256::new();
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut buffer).map_err(io)? {
-                0 => return Ok(hex(&hash.finalize())),
-                n => hash.update(&buffer[..n]),
+        for (name, info) in &self.tensors {
+            hash.update(format!("{name}\0{}{:?}\0", info.dtype, info.shape));
+            let size = info.dtype.size_bytes();
+            let ranges = stretches(info.elements(), STRETCH_BYTES / size);
+            if let Reader::Torch(_) = self.reader {
+                // Its reader reads whole tensors, so one read has to serve.
+                let all = self.bytes(name, 0..info.elements())?;
+                for range in ranges {
+                    hash.update(&all[range.start * size..range.end * size]);
+                }
+                continue;
+            }
+            for range in ranges {
+                hash.update(self.bytes(name, range)?);
             }
         }
+        Ok(hex(&hash.finalize()))
     }
+}
+
+/// Length of a stretch that [`Checkpoint::fingerprint`] hashes.
+pub const STRETCH_BYTES: usize = 16 << 10;
+
+/// Start, middle and end of `0..elements`, each at most `most` long; everything where that is all.
+fn stretches(elements: usize, most: usize) -> Vec<Range<usize>> {
+    if elements <= 3 * most {
+        return vec![0..elements];
+    }
+    let middle = elements / 2 - most / 2;
+    vec![0..most, middle..middle + most, elements - most..elements]
 }
 
 /// Strips `module.` from names that all carry it, as `DistributedDataParallel` leaves it.

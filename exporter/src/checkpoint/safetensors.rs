@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+#[cfg(not(unix))]
 use std::sync::Mutex;
 
-use ::safetensors::SafeTensors;
 use ::safetensors::tensor::{Dtype, Metadata};
 
 use super::{CheckpointError, Result, TensorInfo, strip_module};
@@ -16,14 +16,20 @@ use crate::tensor::DType;
 /// Longest header that the format allows.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// Whether the first bytes are a header length and the start of a JSON object.
+/// Whether the first bytes are a header length and the start of a JSON object. The length may well begin like another
+/// format's mark; but where a zip archive has its compression method and a pickle its magic number, neither has a brace.
 pub(super) fn looks_like(head: &[u8]) -> bool {
-    head.len() > 8 && head[8] == b'{' && !head.starts_with(b"PK")
+    head.get(8) == Some(&b'{')
 }
+
+#[cfg(unix)]
+type SharedFile = File;
+#[cfg(not(unix))]
+type SharedFile = Mutex<File>;
 
 pub(super) struct Tensors {
     path: PathBuf,
-    file: Mutex<File>,
+    file: SharedFile,
     offsets: BTreeMap<String, u64>,
 }
 
@@ -45,15 +51,22 @@ pub(super) fn open(
     file.read_exact(&mut length).map_err(io)?;
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER_BYTES || length + 8 > file_len {
-        return Err(corrupt(format!("its header claims {length} bytes of {file_len}")));
+        return Err(corrupt(format!(
+            "its header claims {length} bytes of {file_len}"
+        )));
     }
-    let mut header = Vec::with_capacity(length as usize + 8);
-    file.seek(SeekFrom::Start(0)).map_err(io)?;
-    { Read::by_ref(&mut file).take(length + 8) }
+    let mut header = Vec::with_capacity(length as usize);
+    { Read::by_ref(&mut file).take(length) }
         .read_to_end(&mut header)
         .map_err(io)?;
-    let (_, metadata): (usize, Metadata) =
-        SafeTensors::read_metadata(&header).map_err(|e| corrupt(e.to_string()))?;
+    // Checks that the tensors follow each other without holes and that their sizes are those of their shapes.
+    let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| corrupt(e.to_string()))?;
+    let (expected, got) = (metadata.data_len() as u64, file_len - length - 8);
+    if expected != got {
+        return Err(corrupt(format!(
+            "its header promises {expected} bytes of tensors and {got} are there"
+        )));
+    }
     let (mut infos, mut offsets) = (BTreeMap::new(), BTreeMap::new());
     for (name, info) in metadata.tensors() {
         let dtype = dtype(info.dtype).ok_or_else(|| CheckpointError::UnsupportedDType {
@@ -61,11 +74,7 @@ pub(super) fn open(
             key: name.clone(),
             got: format!("{:?}", info.dtype),
         })?;
-        let (start, end) = info.data_offsets;
-        let end = end as u64 + length + 8;
-        if end > file_len {
-            return Err(corrupt(format!("`{name}` ends at byte {end} of {file_len}")));
-        }
+        let (start, _) = info.data_offsets;
         offsets.insert(name.clone(), start as u64 + length + 8);
         infos.insert(
             name.clone(),
@@ -82,7 +91,7 @@ pub(super) fn open(
     }
     let tensors = Tensors {
         path: path.to_owned(),
-        file: Mutex::new(file),
+        file: SharedFile::from(file),
         offsets: strip_module(offsets),
     };
     Ok((tensors, strip_module(infos)))
@@ -118,9 +127,22 @@ impl Tensors {
         };
         let size = info.dtype.size_bytes();
         let start = self.offsets.get(name).copied().unwrap_or(0) + (elements.start * size) as u64;
+        // Not cleared first: of a buffer that is used again, zeroing would cost as much as reading.
         buffer.resize(elements.len() * size, 0);
-        let mut file = self.file.lock().unwrap_or_else(|e| e.into_inner());
-        file.seek(SeekFrom::Start(start)).map_err(io)?;
-        file.read_exact(buffer).map_err(io)
+        read_at(&self.file, buffer, start).map_err(io)
     }
+}
+
+/// Reads without moving a shared cursor, so that threads do not wait for each other.
+#[cfg(unix)]
+fn read_at(file: &File, buffer: &mut [u8], start: u64) -> std::io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    file.read_exact_at(buffer, start)
+}
+
+#[cfg(not(unix))]
+fn read_at(file: &Mutex<File>, buffer: &mut [u8], start: u64) -> std::io::Result<()> {
+    let mut file = file.lock().unwrap_or_else(|e| e.into_inner());
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(buffer)
 }

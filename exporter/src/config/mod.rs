@@ -19,7 +19,7 @@ mod tests;
 #[cfg(test)]
 mod tests_refusals;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -46,6 +46,8 @@ pub struct Described {
     pub architecture: Architecture,
     /// Each fact with its origin, in the order in which the model uses them.
     pub facts: Vec<Fact>,
+    /// Folder of the text encoder's `config.json`, where there is one; its tokenizer lies beside it.
+    pub text_encoder_dir: Option<PathBuf>,
 }
 
 /// Establishes what the checkpoint is.
@@ -78,7 +80,7 @@ pub fn describe(
     let ledger = &mut Ledger::new(yaml);
     refuse_other_models(shapes)?;
     refuse_settings(shapes, ledger)?;
-    let text = text::read(shapes, ledger, tokenizer_dir)?;
+    let (text, text_encoder_dir) = text::read(shapes, ledger, tokenizer_dir)?;
     let backbone = backbone::read(shapes, ledger)?;
     let d_model = width(shapes, ledger)?;
     let (num_queries, num_proxies) = queries(shapes, ledger)?;
@@ -111,6 +113,7 @@ pub fn describe(
     Ok(Described {
         architecture,
         facts: std::mem::take(&mut ledger.facts),
+        text_encoder_dir,
     })
 }
 

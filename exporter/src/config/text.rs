@@ -27,12 +27,12 @@ struct RobertaJson {
     position_embedding_type: Option<String>,
 }
 
-/// Reads the text encoder's dims.
+/// Reads the text encoder's dims, and the folder that its `config.json` was found in.
 pub(crate) fn read(
     shapes: &Shapes<'_>,
     ledger: &mut Ledger,
     tokenizer_dir: Option<&Path>,
-) -> Result<TextConfig, ConfigError> {
+) -> Result<(TextConfig, Option<PathBuf>), ConfigError> {
     let words = "text_encoder.embeddings.word_embeddings.weight";
     let places = "text_encoder.embeddings.position_embeddings.weight";
     let [vocabulary, hidden] = shapes.axes::<2>(words, "[vocabulary, hidden]")?;
@@ -103,13 +103,15 @@ pub(crate) fn read(
         max_tokens,
         Origin::Shape(places.to_owned()),
     );
-    Ok(TextConfig {
+    let text = TextConfig {
         layers,
         heads,
         pad_token_id,
         layer_norm_eps,
         max_tokens,
-    })
+    };
+    let dir = found.as_deref().and_then(Path::parent);
+    Ok((text, dir.map(Path::to_owned)))
 }
 
 /// Positions count from `pad + 1`; the rest of the table is usable.

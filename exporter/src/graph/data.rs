@@ -54,11 +54,13 @@ impl Data {
             Self::Bytes(bytes) => Ok(out.write_all(bytes)?),
             Self::Stream(write) => write(out),
             Self::Compute(compute) => {
-                let mut buffer = Vec::with_capacity(1 << 16);
-                for chunk in compute()?.chunks(1 << 14) {
-                    buffer.clear();
-                    buffer.extend(chunk.iter().flat_map(|x| x.to_le_bytes()));
-                    out.write_all(&buffer)?;
+                let values = compute()?;
+                if cfg!(target_endian = "little") {
+                    out.write_all(bytemuck::cast_slice(&values))?;
+                    return Ok(());
+                }
+                for value in values {
+                    out.write_all(&value.to_le_bytes())?;
                 }
                 Ok(())
             }

@@ -133,7 +133,8 @@ impl Graph {
     /// Repeats axes of length 1 until the shape is `shape`.
     pub fn expand(&mut self, x: Value, shape: &[usize]) -> Result {
         let old = self.fixed_shape(x).unwrap_or_default();
-        let fits = old.len() == shape.len() && old.iter().zip(shape).all(|(o, n)| o == n || *o == 1);
+        let fits =
+            old.len() == shape.len() && old.iter().zip(shape).all(|(o, n)| o == n || *o == 1);
         if !fits {
             return self.refuse("Expand", &[x], format!("the target is {shape:?}"));
         }

@@ -31,7 +31,13 @@ impl Graph {
         inputs.extend(bias);
         let dtype = self.dtype(x);
         let attributes = vec![("transB", Attribute::Int(1))];
-        self.push("Gemm", &inputs, attributes, dtype, vec![sx[0].clone(), sw[0].clone()])
+        self.push(
+            "Gemm",
+            &inputs,
+            attributes,
+            dtype,
+            vec![sx[0].clone(), sw[0].clone()],
+        )
     }
 
     /// 2-D convolution of `[N, in, h, w]` with `[out, in, kh, kw]` and an optional bias `[out]`;
@@ -47,7 +53,11 @@ impl Graph {
         let shapes = self.fixed_shape(x).zip(self.fixed_shape(weight));
         let Some((sx, sw)) = shapes.filter(|(x, w)| x.len() == 4 && w.len() == 4 && x[1] == w[1])
         else {
-            return self.refuse("Conv", &[x, weight], "it needs [N, in, h, w], [out, in, kh, kw]");
+            return self.refuse(
+                "Conv",
+                &[x, weight],
+                "it needs [N, in, h, w], [out, in, kh, kw]",
+            );
         };
         let [top, left, bottom, right] = padding;
         let out = |n: usize, k: usize| n.saturating_sub(k) / stride + 1;
@@ -57,7 +67,13 @@ impl Graph {
         inputs.extend(bias);
         let attributes = window_attributes([sw[2], sw[3]], stride, padding);
         let dtype = self.dtype(x);
-        self.push("Conv", &inputs, attributes, dtype, shape.map(Dim::Fixed).to_vec())
+        self.push(
+            "Conv",
+            &inputs,
+            attributes,
+            dtype,
+            shape.map(Dim::Fixed).to_vec(),
+        )
     }
 
     /// 2-D maximum pooling of `[N, C, h, w]`.
@@ -79,7 +95,10 @@ fn window_attributes(
     padding: [usize; 4],
 ) -> Vec<(&'static str, Attribute)> {
     vec![
-        ("kernel_shape", Attribute::Ints(kernel.map(|k| k as i64).to_vec())),
+        (
+            "kernel_shape",
+            Attribute::Ints(kernel.map(|k| k as i64).to_vec()),
+        ),
         ("strides", Attribute::Ints(vec![stride as i64; 2])),
         ("pads", Attribute::Ints(padding.map(|p| p as i64).to_vec())),
     ]

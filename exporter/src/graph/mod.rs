@@ -14,8 +14,8 @@ mod sample;
 
 use std::collections::HashMap;
 
-pub use data::{Data, DataError, Initializer};
 pub(crate) use arithmetic::onnx_dtype;
+pub use data::{Data, DataError, Initializer};
 pub use node::{Attribute, Node};
 
 use crate::tensor::{DType, Dim, TensorSpec};
@@ -183,13 +183,7 @@ impl Graph {
     ///
     /// # Errors
     /// The name belongs to a value of another type or shape.
-    pub fn initializer(
-        &mut self,
-        name: &str,
-        dtype: DType,
-        shape: &[usize],
-        data: Data,
-    ) -> Result {
+    pub fn initializer(&mut self, name: &str, dtype: DType, shape: &[usize], data: Data) -> Result {
         let dims: Vec<Dim> = shape.iter().map(|n| Dim::Fixed(*n)).collect();
         if let Some(value) = self.names.get(name).copied() {
             let spec = self.spec(value);
@@ -312,10 +306,7 @@ impl Graph {
         operands: &[Value],
         reason: impl Into<String>,
     ) -> Result<T> {
-        let list: Vec<String> = operands
-            .iter()
-            .map(|v| self.spec(*v).to_string())
-            .collect();
+        let list: Vec<String> = operands.iter().map(|v| self.spec(*v).to_string()).collect();
         Err(GraphError::Operands {
             graph: self.name.clone(),
             scope: self.scope.join("."),

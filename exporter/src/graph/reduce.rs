@@ -21,7 +21,13 @@ impl Graph {
         let list = self.constant_i64(&[list.len()], &list)?;
         let keepdims = Attribute::Int(keep.into());
         let dtype = self.dtype(x);
-        self.push("ReduceSum", &[x, list], vec![("keepdims", keepdims)], dtype, shape)
+        self.push(
+            "ReduceSum",
+            &[x, list],
+            vec![("keepdims", keepdims)],
+            dtype,
+            shape,
+        )
     }
 
     /// Mean over `axes`.
@@ -48,7 +54,10 @@ impl Graph {
     ) -> Result {
         let shape = self.reduced(x, axes, keep);
         let attributes = vec![
-            ("axes", Attribute::Ints(axes.iter().map(|a| *a as i64).collect())),
+            (
+                "axes",
+                Attribute::Ints(axes.iter().map(|a| *a as i64).collect()),
+            ),
             ("keepdims", Attribute::Int(keep.into())),
         ];
         let dtype = self.dtype(x);
@@ -82,7 +91,13 @@ impl Graph {
             ("epsilon", Attribute::Float(epsilon)),
         ];
         let (dtype, shape) = (self.dtype(x), self.shape(x).to_vec());
-        self.push("LayerNormalization", &[x, weight, bias], attributes, dtype, shape)
+        self.push(
+            "LayerNormalization",
+            &[x, weight, bias],
+            attributes,
+            dtype,
+            shape,
+        )
     }
 
     /// Instance normalisation of `[N, C, ...]` with scale and shift `[C]`.
@@ -92,6 +107,12 @@ impl Graph {
         }
         let (dtype, shape) = (self.dtype(x), self.shape(x).to_vec());
         let attributes = vec![("epsilon", Attribute::Float(epsilon))];
-        self.push("InstanceNormalization", &[x, scale, bias], attributes, dtype, shape)
+        self.push(
+            "InstanceNormalization",
+            &[x, scale, bias],
+            attributes,
+            dtype,
+            shape,
+        )
     }
 }

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use super::stage::Stage;
 use super::widths::Widths;
 use crate::config::{Architecture, BODY, Backbone, LEVELS, SwinConfig};
+use crate::tensor::DType;
 
 /// A key of the official state dict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     /// Its shape.
     pub shape: Vec<usize>,
+    /// Its element type as the official constructor makes it; a checkpoint may hold another.
+    pub dtype: DType,
     /// The stage it serves.
     pub stage: Stage,
     /// Whether inference reads it. A checkpoint may lack the others.
@@ -51,8 +54,13 @@ struct List {
 
 impl List {
     fn add(&mut self, key: &str, shape: &[usize]) {
+        self.add_typed(key, DType::F32, shape);
+    }
+
+    fn add_typed(&mut self, key: &str, dtype: DType, shape: &[usize]) {
         let entry = Expected {
             shape: shape.to_vec(),
+            dtype,
             stage: self.stage,
             needed: self.needed,
         };
@@ -175,8 +183,9 @@ fn video_swin(list: &mut List, swin: &SwinConfig, widths: &Widths) {
                 &[entries, heads],
             );
             list.only_if(false, |l| {
-                l.add(
+                l.add_typed(
                     &format!("{attention}.relative_position_index"),
+                    DType::I64,
                     &[tokens, tokens],
                 );
             });

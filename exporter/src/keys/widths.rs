@@ -1,7 +1,8 @@
 //! Widths inside layers, read off the weights.
 
 use crate::config::source::Shapes;
-use crate::config::{Architecture, BODY, Backbone};
+use crate::config::{Architecture, BODY, Backbone, Source};
+use crate::tensor::DType;
 
 /// Widths inside layers, which the [`Architecture`] leaves to the weights themselves. Read off one tensor each; the
 /// audit then holds all others to it.
@@ -25,7 +26,30 @@ pub struct Widths {
     pub resnet: (usize, Vec<(usize, usize)>),
 }
 
+/// A checkpoint without tensors.
+struct Nothing;
+
+impl Source for Nothing {
+    fn label(&self) -> String {
+        String::new()
+    }
+    fn entries(&self) -> Vec<(&str, DType, &[usize])> {
+        Vec::new()
+    }
+    fn integers(&self, _: &str) -> Option<Vec<i64>> {
+        None
+    }
+    fn reals(&self, _: &str) -> Option<Vec<f32>> {
+        None
+    }
+}
+
 impl Widths {
+    /// The official models' widths for `arch`, where there is no checkpoint to read them off.
+    pub fn official(arch: &Architecture) -> Self {
+        Self::read(&Shapes::new(&Nothing), arch)
+    }
+
     /// Reads the widths; where a tensor is missing, the official model's width stands in.
     pub(crate) fn read(shapes: &Shapes<'_>, arch: &Architecture) -> Self {
         let rows = |key: &str, default: usize| {

@@ -17,9 +17,16 @@ const STRIDE: usize = 4;
 /// to mask logits `[T, M, h, w]` at stride 4.
 pub(super) fn emit(g: &mut Graph, w: &Weights, s: &Shapes) -> Result<()> {
     let (t, c) = (s.request.frames, s.arch.d_model);
-    let m = if s.request.probe { s.arch.num_queries } else { 1 };
+    let m = if s.request.probe {
+        s.arch.num_queries
+    } else {
+        1
+    };
     let mut memory = Vec::with_capacity(3);
-    for (name, level) in ["memory8", "memory16", "memory32"].into_iter().zip(s.levels) {
+    for (name, level) in ["memory8", "memory16", "memory32"]
+        .into_iter()
+        .zip(s.levels)
+    {
         let shape = [t, c, level.height, level.width].map(Into::into);
         memory.push(g.input(name, DType::F32, &shape)?);
     }
@@ -147,7 +154,11 @@ impl HeadParameters {
         let mut x = self.first_layer(g, s, [weights[0], biases[0]], features, points, [h, w])?;
         for i in 1..self.layers {
             x = g.relu(x)?;
-            let outputs = if i + 1 == self.layers { 1 } else { self.channels };
+            let outputs = if i + 1 == self.layers {
+                1
+            } else {
+                self.channels
+            };
             let weight = g.view(weights[i], &[t, m, outputs, self.channels])?;
             let bias = g.view(biases[i], &[t, m, outputs, 1])?;
             x = g.matmul(weight, x)?;

@@ -2,6 +2,8 @@
 
 mod fusion;
 mod mask_head;
+#[cfg(test)]
+mod parts;
 mod resnet;
 mod swin;
 mod swin_block;
@@ -11,6 +13,7 @@ mod transformer;
 mod visual_backbone;
 mod windows;
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +36,16 @@ pub enum Rate {
     Clip,
     /// Once per clip and expression.
     ClipExpression,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expression => "expression",
+            Self::Clip => "clip",
+            Self::ClipExpression => "clip x expression",
+        })
+    }
 }
 
 /// What to compile for.

@@ -89,8 +89,18 @@ fn conv_norm(
     });
     g.scoped(conv.path(), |g| {
         let name = conv.path().to_owned();
-        let weight = g.initializer(&format!("{name}.weight.folded"), DType::F32, &shape, weight_data)?;
-        let bias = g.initializer(&format!("{name}.bias.folded"), DType::F32, &[out], bias_data)?;
+        let weight = g.initializer(
+            &format!("{name}.weight.folded"),
+            DType::F32,
+            &shape,
+            weight_data,
+        )?;
+        let bias = g.initializer(
+            &format!("{name}.bias.folded"),
+            DType::F32,
+            &[out],
+            bias_data,
+        )?;
         Ok(g.conv(x, weight, Some(bias), stride, [padding; 4])?)
     })
 }

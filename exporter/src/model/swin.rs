@@ -52,7 +52,9 @@ fn patch_embed(
 ) -> Result<Value> {
     let (e, [ph, pw]) = (config.embed_dim, config.patch);
     let proj = w.pp("proj");
-    let weight = proj.get(&[e, 3, 1, ph, pw], "weight")?.viewed(&[e, 3, ph, pw]);
+    let weight = proj
+        .get(&[e, 3, 1, ph, pw], "weight")?
+        .viewed(&[e, 3, ph, pw]);
     let bias = proj.get(&[e], "bias")?;
     let missing = |n: usize, p: usize| n.next_multiple_of(p) - n;
     let padding = [

@@ -66,7 +66,13 @@ fn attention(
         let mut parts = Vec::with_capacity(lengths.len());
         for (i, group) in windows.groups.iter().enumerate() {
             let bias = bias(g, &table, group, i, config)?;
-            parts.push(group_attention(g, [q[i], k[i], v[i]], bias, group, config.heads)?);
+            parts.push(group_attention(
+                g,
+                [q[i], k[i], v[i]],
+                bias,
+                group,
+                config.heads,
+            )?);
         }
         let all = g.concat(&parts, 0)?;
         permute(g, all, &windows.to_map)
@@ -96,20 +102,18 @@ fn permute(g: &mut Graph, x: Value, order: &[usize]) -> Result<Value> {
 }
 
 /// Queries (scaled by `d^-0.5`), keys and values, each `[P, C]`.
-fn projections(
-    g: &mut Graph,
-    w: &Weights,
-    x: Value,
-    c: usize,
-    heads: usize,
-) -> Result<[Value; 3]> {
+fn projections(g: &mut Graph, w: &Weights, x: Value, c: usize, heads: usize) -> Result<[Value; 3]> {
     let w = w.pp("qkv");
     let weight = w.get(&[3 * c, c], "weight")?;
     let bias = w.get(&[3 * c], "bias")?;
     let part = |i: usize, name: &str| {
         let (start, end) = (i * c, (i + 1) * c);
         let path = format!("{}.{name}", w.path());
-        Linear::from_params(&path, weight.rows(start, end, name), bias.rows(start, end, name))
+        Linear::from_params(
+            &path,
+            weight.rows(start, end, name),
+            bias.rows(start, end, name),
+        )
     };
     let order: Vec<usize> = (0..c).collect();
     let scale = vec![((c / heads) as f32).powf(-0.5); c];

@@ -20,7 +20,11 @@ const WALK: f32 = 0.5;
 pub(super) fn emit(g: &mut Graph, w: &Weights, s: &Shapes) -> Result<()> {
     let (t, q, c) = (s.request.frames, s.arch.num_queries, s.arch.d_model);
     let levels = s.arch.transformer.dec_layers;
-    let width = if s.arch.with_box_refine && levels > 1 { 4 } else { 2 };
+    let width = if s.arch.with_box_refine && levels > 1 {
+        4
+    } else {
+        2
+    };
     let all = [levels, t, q, c].map(Into::into);
     let all = g.input("frame_queries", DType::F32, &all)?;
     let text = g.input("text_feature", DType::F32, &[c.into()])?;
@@ -79,7 +83,10 @@ fn heads(
     let (queries, references) = if s.request.probe {
         (g.identity(fused)?, g.identity(points)?)
     } else {
-        (g.gather(fused, selected, 1)?, g.gather(points, selected, 1)?)
+        (
+            g.gather(fused, selected, 1)?,
+            g.gather(points, selected, 1)?,
+        )
     };
     g.output("class_scores", class)?;
     g.output("boxes", boxes)?;
@@ -90,7 +97,7 @@ fn heads(
 }
 
 /// Weight of every frame, `[T, 1]`: visibility + language match + half the change against the past.
-fn frame_score(
+pub(super) fn frame_score(
     g: &mut Graph,
     w: &Weights,
     s: &Shapes,
@@ -133,7 +140,7 @@ fn score_head(g: &mut Graph, w: &Weights, x: Value) -> Result<Value> {
 /// The official code lays these scores out as (frame, level) and reads them back as (level, frame);
 /// trained weights depend on it. The last level's frames therefore take the scores of the flat
 /// positions `(L - 1) T .. L T` of the (frame, level) order.
-fn language_match(g: &mut Graph, s: &Shapes, all: Value, text: Value) -> Result<Value> {
+pub(super) fn language_match(g: &mut Graph, s: &Shapes, all: Value, text: Value) -> Result<Value> {
     let (t, q, c) = (s.request.frames, s.arch.num_queries, s.arch.d_model);
     let levels = s.arch.transformer.dec_layers;
     let scrambled = g.transpose(all, &[1, 0, 2, 3])?;
@@ -150,7 +157,7 @@ fn language_match(g: &mut Graph, s: &Shapes, all: Value, text: Value) -> Result<
 }
 
 /// Video queries `[Q, C]`.
-fn aggregate(
+pub(super) fn aggregate(
     g: &mut Graph,
     w: &Weights,
     s: &Shapes,
@@ -228,7 +235,7 @@ fn feed_forward(g: &mut Graph, w: &Weights, x: Value, width: usize) -> Result<Va
 ///
 /// `(I - M)^-1` with `M = w^2 A`, A row-stochastic, is the series of M's powers; sixteen terms,
 /// `(I + M)(I + M^2)(I + M^4)(I + M^8)`, leave an error of 0.25^16, below f32.
-fn random_walk(g: &mut Graph, x: Value, y: Value) -> Result<Value> {
+pub(super) fn random_walk(g: &mut Graph, x: Value, y: Value) -> Result<Value> {
     let q = g.shape(x)[0].fixed().unwrap_or(0);
     let unit = |g: &mut Graph, v: Value| -> Result<Value> {
         let norm = g.reduce_l2(v, &[1], true)?;

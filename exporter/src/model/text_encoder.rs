@@ -21,8 +21,7 @@ pub(super) fn emit(g: &mut Graph, w: &Weights, s: &Shapes) -> Result<()> {
     let features = project(g, &w.pp("txt_proj"), s, hidden)?;
     let positions = word_positions(g, s, ids)?;
     g.output("word_features", features)?;
-    g.output("word_positions", positions)
-        .map_err(Into::into)
+    g.output("word_positions", positions).map_err(Into::into)
 }
 
 fn encoder(g: &mut Graph, w: &Weights, s: &Shapes, ids: Value) -> Result<Value> {

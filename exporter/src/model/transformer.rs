@@ -86,7 +86,13 @@ fn residual(g: &mut Graph, w: &Weights, norm: &str, x: Value, y: Value, c: usize
 
 fn feed_forward(g: &mut Graph, w: &Weights, x: Value, c: usize) -> Result<Value> {
     let hidden = w.pp("linear1").shape("weight")?[0];
-    Mlp::load(w, &["linear1", "linear2"], &[c, hidden, c], Activation::Relu)?.emit(g, x)
+    Mlp::load(
+        w,
+        &["linear1", "linear2"],
+        &[c, hidden, c],
+        Activation::Relu,
+    )?
+    .emit(g, x)
 }
 
 /// Position encoding of every level plus the level's embedding, a constant `[1, N, C]`.
@@ -167,9 +173,9 @@ fn decoder(g: &mut Graph, w: &Weights, s: &Shapes, memory: Value, seed: Value) -
             boxes = Some(g.scoped("transformer.decoder", |g| -> Result<Value> {
                 let anchor = match boxes {
                     Some(boxes) => inverse_sigmoid(g, boxes)?,
-                    None => initial.emit(g, "logits", 4, |x, y| {
-                        vec![logit(x), logit(y), 0.0, 0.0]
-                    })?,
+                    None => {
+                        initial.emit(g, "logits", 4, |x, y| vec![logit(x), logit(y), 0.0, 0.0])?
+                    }
                 };
                 let sum = g.add(delta, anchor)?;
                 Ok(g.sigmoid(sum)?)
@@ -246,7 +252,9 @@ impl InitialReference {
             (1.0 / (1.0 + (-z).exp())) as f32
         };
         let points = embed.chunks(c);
-        Ok(points.map(|q| (coordinate(q, 0), coordinate(q, 1))).collect())
+        Ok(points
+            .map(|q| (coordinate(q, 0), coordinate(q, 1)))
+            .collect())
     }
 
     /// A constant `[1, Q, width]` made from each query's point.
@@ -260,7 +268,11 @@ impl InitialReference {
         let (source, name) = (self.clone(), format!("{}.{suffix}", self.path));
         let shape = [1, self.embed.shape()[0], width];
         let data = Data::compute(move || {
-            Ok(source.points()?.into_iter().flat_map(|(x, y)| f(x, y)).collect())
+            Ok(source
+                .points()?
+                .into_iter()
+                .flat_map(|(x, y)| f(x, y))
+                .collect())
         });
         Ok(g.initializer(&name, DType::F32, &shape, data)?)
     }

@@ -1,5 +1,7 @@
 //! Multi-scale deformable attention (Deformable DETR; `models/ops/modules/ms_deform_attn.py`).
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::nn::Linear;
@@ -7,7 +9,8 @@ use crate::tensor::DType;
 use crate::weights::Weights;
 
 /// How the bilinear sampling is spelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Deformable {
     /// One `GridSample` per level.
     #[default]
@@ -35,6 +38,17 @@ impl Level {
     /// Whether the level has no position.
     pub fn is_empty(self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Deformable {
+    /// Order of queries `m` and points `p` in samples and weights: `GridSample` leaves the long axis
+    /// innermost, where engines sum and multiply fastest; rows to gather need the points there.
+    fn order(self, m: usize, p: usize) -> [usize; 2] {
+        match self {
+            Self::GridSample => [p, m],
+            Self::Gather => [m, p],
+        }
     }
 }
 
@@ -101,14 +115,16 @@ impl DeformableAttention {
     ) -> Result<Value> {
         let shape = g.fixed_shape(query).unwrap_or_default();
         let (t, m) = (shape[0], shape[1]);
-        let grids = self.grids(g, query, references, levels, [t, m])?;
-        let weights = self.attention_weights(g, query, levels.len(), [t, m])?;
+        let grids = self.grids(g, query, references, levels, [t, m], lowering)?;
+        let weights = self.attention_weights(g, query, levels.len(), [t, m], lowering)?;
         let values = self.values(g, memory, levels, lowering)?;
         let mixed = g.scoped(&self.path, |g| -> Result<Value> {
             let mut sum = None;
             for (i, level) in levels.iter().enumerate() {
                 let part = match lowering {
-                    Deformable::GridSample => self.grid_level(g, values[i], grids[i], weights[i])?,
+                    Deformable::GridSample => {
+                        self.grid_level(g, values[i], grids[i], weights[i])?
+                    }
                     Deformable::Gather => {
                         self.gather_level(g, values[i], grids[i], weights[i], *level)?
                     }
@@ -135,7 +151,8 @@ impl DeformableAttention {
         self.out.emit(g, mixed)
     }
 
-    /// Sampling points of each level as `GridSample` counts them, `[T * heads, M, P, 2]` in -1..1.
+    /// Sampling points of each level as `GridSample` counts them, in -1..1: `[T * heads, P, M, 2]`
+    /// for `GridSample`, else `[T * heads, M, P, 2]`.
     ///
     /// The checkpoint orders the offsets (head, level, point, axis). They are reordered by level
     /// and scaled to the grid's units once, in the weights.
@@ -146,6 +163,7 @@ impl DeformableAttention {
         references: References,
         levels: &[Level],
         [t, m]: [usize; 2],
+        lowering: Deformable,
     ) -> Result<Vec<Value>> {
         let (heads, points, n_levels) = (self.heads, self.points, levels.len());
         let row = |h: usize, l: usize, p: usize, axis: usize| {
@@ -170,49 +188,71 @@ impl DeformableAttention {
             .offsets
             .emit_rescaled(g, query, "by_level", &order, &factors)?;
         g.scoped(&self.path, |g| {
-            let by_level = g.view(offsets, &[t, m, n_levels, heads, points * 2])?;
-            let by_level = g.transpose(by_level, &[2, 0, 3, 1, 4])?;
-            let by_level = g.view(by_level, &[n_levels, t, heads, m, points, 2])?;
+            let (by_level, place) = match lowering {
+                Deformable::GridSample => {
+                    let by_level = g.view(offsets, &[t, m, n_levels, heads * points, 2])?;
+                    let by_level = g.transpose(by_level, &[2, 0, 3, 1, 4])?;
+                    (by_level, [n_levels, t, heads, points, m, 2])
+                }
+                Deformable::Gather => {
+                    let by_level = g.view(offsets, &[t, m, n_levels, heads, points * 2])?;
+                    let by_level = g.transpose(by_level, &[2, 0, 3, 1, 4])?;
+                    (by_level, [n_levels, t, heads, m, points, 2])
+                }
+            };
+            let by_level = g.view(by_level, &place)?;
+            let beside = |batch: usize| match lowering {
+                Deformable::GridSample => [1, batch, 1, 1, m, 2],
+                Deformable::Gather => [1, batch, 1, m, 1, 2],
+            };
             let (offsets, centre) = match references {
                 References::Grid(centre) => (by_level, centre),
                 References::Boxes(boxes) => {
                     let size = g.slice(boxes, 2, 2, 4)?;
-                    let size = g.view(size, &[1, t, 1, m, 1, 2])?;
+                    let size = g.view(size, &beside(t))?;
                     let centre = g.slice(boxes, 2, 0, 2)?;
                     let centre = g.scale(centre, 2.0)?;
                     (g.mul(by_level, size)?, g.shift(centre, -1.0)?)
                 }
             };
             let batch = g.fixed_shape(centre).unwrap_or_default()[0];
-            let centre = g.view(centre, &[1, batch, 1, m, 1, 2])?;
+            let centre = g.view(centre, &beside(batch))?;
             let grid = g.add(offsets, centre)?;
             let parts = g.split(grid, 0, &vec![1; n_levels])?;
+            let [first, second] = lowering.order(m, points);
             parts
                 .into_iter()
-                .map(|part| Ok(g.view(part, &[t * heads, m, points, 2])?))
+                .map(|part| Ok(g.view(part, &[t * heads, first, second, 2])?))
                 .collect()
         })
     }
 
-    /// Softmax over levels and points; per level `[T * heads, 1, M, P]`.
+    /// Softmax over levels and points; per level `[T * heads, 1, P, M]` for `GridSample`, else
+    /// `[T * heads, 1, M, P]`.
     fn attention_weights(
         &self,
         g: &mut Graph,
         query: Value,
         n_levels: usize,
         [t, m]: [usize; 2],
+        lowering: Deformable,
     ) -> Result<Vec<Value>> {
         let (heads, points) = (self.heads, self.points);
+        let [first, second] = lowering.order(m, points);
         let logits = self.weights.emit(g, query)?;
         g.scoped(&self.path, |g| {
             let logits = g.view(logits, &[t, m, heads, n_levels * points])?;
             let weights = g.softmax(logits, -1)?;
             let weights = g.view(weights, &[t, m, heads, n_levels, points])?;
-            let weights = g.transpose(weights, &[3, 0, 2, 1, 4])?;
+            let perm = match lowering {
+                Deformable::GridSample => [3, 0, 2, 4, 1],
+                Deformable::Gather => [3, 0, 2, 1, 4],
+            };
+            let weights = g.transpose(weights, &perm)?;
             let parts = g.split(weights, 0, &vec![1; n_levels])?;
             parts
                 .into_iter()
-                .map(|part| Ok(g.view(part, &[t * heads, 1, m, points])?))
+                .map(|part| Ok(g.view(part, &[t * heads, 1, first, second])?))
                 .collect()
         })
     }
@@ -257,7 +297,12 @@ impl DeformableAttention {
     fn grid_level(&self, g: &mut Graph, value: Value, grid: Value, weight: Value) -> Result<Value> {
         let samples = g.grid_sample(value, grid)?;
         let weighted = g.mul(samples, weight)?;
-        Ok(g.reduce_sum(weighted, &[3], false)?)
+        let shape = g.fixed_shape(weighted).unwrap_or_default();
+        let (n, d, points, m) = (shape[0], shape[1], shape[2], shape[3]);
+        let weighted = g.view(weighted, &[n * d, points, m])?;
+        let ones = g.constant(&[1, points], &vec![1.0; points])?;
+        let sum = g.matmul(ones, weighted)?;
+        Ok(g.view(sum, &[n, d, m])?)
     }
 
     /// Like [`Self::grid_level`], from gathered neighbours; `[T * heads, M, d]`.

@@ -80,12 +80,13 @@ impl Linear {
         debug_assert!(order.len() == outputs && factors.len() == outputs);
         g.scoped(&self.path, |g| {
             let rescale = |width: usize| {
-                let rows: Vec<(usize, f32)> =
-                    order.iter().map(|o| (*o, factors[*o])).collect();
+                let rows: Vec<(usize, f32)> = order.iter().map(|o| (*o, factors[*o])).collect();
                 move |values: Vec<f32>| -> Vec<f32> {
                     let row = |(o, f): &(usize, f32)| {
                         let f = *f;
-                        values[o * width..(o + 1) * width].iter().map(move |v| v * f)
+                        values[o * width..(o + 1) * width]
+                            .iter()
+                            .map(move |v| v * f)
                     };
                     rows.iter().flat_map(row).collect()
                 }
@@ -109,7 +110,11 @@ fn apply(g: &mut Graph, x: Value, weight: Value, bias: Option<Value>) -> Result<
     };
     let rows = match outer {
         [only] => only.clone(),
-        _ => outer.iter().filter_map(Dim::fixed).product::<usize>().into(),
+        _ => outer
+            .iter()
+            .filter_map(Dim::fixed)
+            .product::<usize>()
+            .into(),
     };
     let flat = g.reshape(x, &[rows, last.clone()])?;
     let y = g.gemm(flat, weight, bias)?;

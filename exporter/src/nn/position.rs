@@ -6,8 +6,17 @@ use std::f64::consts::{PI, TAU};
 /// odd ones cosines of the same rate, and a cosine is a sine a quarter turn ahead.
 pub fn sine_rates(channels: usize) -> (Vec<f32>, Vec<f32>) {
     let rate = |i: usize| (1.0 / 10000f64.powf((2 * (i / 2)) as f64 / channels as f64)) as f32;
-    let phase = |i: usize| if i.is_multiple_of(2) { 0.0 } else { (PI / 2.0) as f32 };
-    ((0..channels).map(rate).collect(), (0..channels).map(phase).collect())
+    let phase = |i: usize| {
+        if i.is_multiple_of(2) {
+            0.0
+        } else {
+            (PI / 2.0) as f32
+        }
+    };
+    (
+        (0..channels).map(rate).collect(),
+        (0..channels).map(phase).collect(),
+    )
 }
 
 /// `PositionEmbeddingSine2D(channels / 2, normalize=True)` of an all-valid map, row-major

@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use prost::Message;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::graph::{DataError, Graph};
@@ -34,7 +35,9 @@ pub enum OnnxError {
         source: DataError,
     },
     /// An initializer produced another number of bytes than its shape needs.
-    #[error("initializer `{name}` gave {got} bytes where its shape needs {expected}; this is a bug")]
+    #[error(
+        "initializer `{name}` gave {got} bytes where its shape needs {expected}; this is a bug"
+    )]
     Length {
         /// Name of the initializer.
         name: String,
@@ -46,7 +49,7 @@ pub enum OnnxError {
 }
 
 /// A file of a saved graph.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedFile {
     /// Name within the folder.
     pub name: String,
@@ -88,7 +91,7 @@ pub fn save(graph: &Graph, dir: &Path) -> Result<Saved, OnnxError> {
         move |source| OnnxError::Write { path, source }
     };
     let file = File::create(&data_path).map_err(write_error(&data_path))?;
-    let mut out = Sink::new(BufWriter::with_capacity(1 << 20, file));
+    let mut out = Sink::new(BufWriter::with_capacity(1 << 16, file));
     let model = convert::model(graph, &data_name, &mut out)?;
     let data = out.finish(&data_name).map_err(write_error(&data_path))?;
 

@@ -1,0 +1,274 @@
+//! Command line arguments, as they are parsed.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use socc::source::{Result, Source};
+use socc_engines::{Engine, Options, engine};
+use socc_exporter::model::Deformable;
+
+/// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
+/// describes.
+#[derive(Parser)]
+#[command(name = "socc", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Segment a small clip with the small model that comes along, and show what was found
+    Demo(DemoArgs),
+    /// Print what a checkpoint is: architecture, sizes, missing and unused keys
+    Inspect(InspectArgs),
+    /// Write one ONNX graph per pipeline stage, the tokenizer, and a manifest
+    Export(ExportArgs),
+    /// Segment a video
+    Run(RunArgs),
+    /// Compare every tensor of a golden case with the official model's
+    Verify(VerifyArgs),
+    /// Write a full-size checkpoint with made-up weights, to measure the real size
+    Synth(SynthArgs),
+    /// Fetch the library of an optional engine
+    Setup(SetupArgs),
+    /// List the engines: present or not, version, what to install
+    Doctor(DoctorArgs),
+}
+
+impl Command {
+    /// Whether running it may load ONNX Runtime's library.
+    pub fn loads_onnxruntime(&self) -> bool {
+        let engine = match self {
+            Self::Doctor(_) | Self::Setup(_) => return true,
+            Self::Demo(args) => &args.engine,
+            Self::Run(args) => &args.engine,
+            Self::Verify(args) => &args.engine,
+            Self::Inspect(_) | Self::Export(_) | Self::Synth(_) => return false,
+        };
+        matches!(engine.engine.as_str(), "onnxruntime" | "ort")
+    }
+}
+
+#[derive(Args)]
+pub struct SourceArgs {
+    /// A bundle that `socc export` wrote, or a checkpoint
+    pub source: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+impl SourceArgs {
+    /// Opens it.
+    pub fn open(&self) -> Result<Source> {
+        let (config, tokenizer) = (
+            self.model.config.as_deref(),
+            self.model.tokenizer.as_deref(),
+        );
+        Source::open(&self.source, config, tokenizer)
+    }
+}
+
+#[derive(Args)]
+pub struct ModelArgs {
+    /// The official configuration file (`key: {value: ...}`) that the checkpoint was trained with
+    #[arg(long, value_name = "YAML")]
+    pub config: Option<PathBuf>,
+    /// Folder of the text encoder: tokenizer files and config.json
+    #[arg(long, value_name = "DIR")]
+    pub tokenizer: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct EngineArgs {
+    /// Back end: embedded, onnxruntime or tract
+    #[arg(long, value_name = "NAME", default_value = "embedded")]
+    pub engine: String,
+    /// CPU threads [default: as many as there are cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// ONNX Runtime's shared library, instead of the one that is found
+    #[arg(long, value_name = "FILE")]
+    pub onnxruntime_library: Option<PathBuf>,
+}
+
+impl EngineArgs {
+    /// Finds the engine.
+    pub fn open(&self) -> anyhow::Result<Box<dyn Engine>> {
+        if self.threads == Some(0) {
+            anyhow::bail!("--threads is 0; give 1 or more");
+        }
+        let options = Options {
+            threads: self.threads,
+            onnxruntime_library: self.onnxruntime_library.clone(),
+        };
+        Ok(engine(&self.engine, &options)?)
+    }
+}
+
+#[derive(Args)]
+pub struct InspectArgs {
+    /// The checkpoint
+    pub checkpoint: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How deformable attention is spelled in the graphs.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Lowering {
+    /// ONNX's GridSample
+    GridSample,
+    /// Gather and arithmetic
+    Gather,
+}
+
+impl From<Lowering> for Deformable {
+    fn from(lowering: Lowering) -> Self {
+        match lowering {
+            Lowering::GridSample => Self::GridSample,
+            Lowering::Gather => Self::Gather,
+        }
+    }
+}
+
+/// Height and width in pixels, written `HxW`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub height: usize,
+    pub width: usize,
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let sides = text.split_once(['x', 'X']);
+        let parsed = sides.and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)));
+        match parsed {
+            Some((height, width)) => Ok(Self { height, width }),
+            None => Err("expected height and width in pixels, as in 360x640".to_owned()),
+        }
+    }
+}
+
+#[derive(Args)]
+pub struct ExportArgs {
+    /// The checkpoint
+    pub checkpoint: PathBuf,
+    /// Folder to write
+    #[arg(short, long, value_name = "BUNDLE")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Frames per clip
+    #[arg(long, value_name = "T", default_value_t = 8)]
+    pub frames: usize,
+    /// Height and width of the frames that the graphs take, in pixels [default: 16:9 by the
+    /// configuration's sizes, 360x640 without one]
+    #[arg(long, value_name = "HxW")]
+    pub size: Option<Size>,
+    /// Lowering of deformable attention
+    #[arg(long, value_enum, default_value = "grid-sample")]
+    pub deformable: Lowering,
+    /// Add the golden intermediates and the masks of all queries as outputs, for `socc verify`
+    #[arg(long)]
+    pub probe: bool,
+    /// Replace what lies at BUNDLE
+    #[arg(long)]
+    pub force: bool,
+    /// Print the manifest as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// A folder of pictures, or a video file (needs ffmpeg)
+    #[arg(long, value_name = "PATH")]
+    pub video: PathBuf,
+    /// A sentence that describes one object; may be repeated
+    #[arg(short, long = "expression", value_name = "TEXT", required = true)]
+    pub expressions: Vec<String>,
+    /// Folder for masks, overlays and result.json
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// First frame
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub start: usize,
+    /// Take every N-th frame
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub every: usize,
+    /// Frames to take at most [default: all]
+    #[arg(long, value_name = "N")]
+    pub frames: Option<usize>,
+    /// Give the model the frames in their own size
+    #[arg(long)]
+    pub no_resize: bool,
+    /// Lowering of deformable attention, where a checkpoint is compiled
+    #[arg(long, value_enum, default_value = "grid-sample")]
+    pub deformable: Lowering,
+    /// Print result.json
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Folder of a golden case
+    #[arg(long, value_name = "CASE_DIR")]
+    pub golden: PathBuf,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Lowering of deformable attention, where a checkpoint is compiled
+    #[arg(long, value_enum, default_value = "grid-sample")]
+    pub deformable: Lowering,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Folder for masks, overlays and result.json
+    #[arg(short, long, value_name = "OUT", default_value = "socc-demo")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct SynthArgs {
+    /// video-swin-t, video-swin-s, video-swin-b or resnet50
+    #[arg(long, value_name = "NAME")]
+    pub backbone: String,
+    /// The safetensors file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+#[derive(Args)]
+pub struct SetupArgs {
+    /// The engine: onnxruntime
+    pub engine: String,
+}
+
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,89 @@
+//! `socc export`.
+
+use std::process::ExitCode;
+
+use socc::bundle::{self, Contents, Manifest, ModelFacts};
+use socc::host::resize::detr_size;
+use socc::source::Model;
+use socc_exporter::model::{Request, build};
+
+use super::table::Table;
+use super::{megabytes, print, print_json};
+use crate::args::{ExportArgs, Size};
+use crate::progress;
+
+/// Shape of the video that the default size is for.
+const WIDESCREEN: (u32, u32) = (1920, 1080);
+
+pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    let (config, tokenizer) = (
+        args.model.config.as_deref(),
+        args.model.tokenizer.as_deref(),
+    );
+    let model = Model::open(&args.checkpoint, config, tokenizer)?;
+    let arch = &model.described.architecture;
+    let size = args.size.unwrap_or_else(|| default_size(arch.into()));
+    let request = Request {
+        frames: args.frames,
+        height: size.height,
+        width: size.width,
+        deformable: args.deformable.into(),
+        probe: args.probe,
+    };
+    let stages = build(&model.checkpoint, arch, &request)?;
+    if model.tokenizer.is_none() {
+        eprintln!(
+            "note: no tokenizer is known, so the bundle runs sentences only with --tokenizer DIR"
+        );
+    }
+    let contents = Contents {
+        stages: &stages,
+        request,
+        architecture: arch,
+        checkpoint: &model.checkpoint,
+        tokenizer: model.tokenizer.as_deref(),
+    };
+    let bar = progress::steps(stages.len(), "writing stages");
+    let manifest = bundle::write(&contents, &args.output, args.force, &|_| bar.inc(1));
+    bar.finish_and_clear();
+    let manifest = manifest?;
+    if args.json {
+        print_json(&manifest)?;
+    } else {
+        let nodes = |name: &str| {
+            let stage = stages.iter().find(|s| s.name == name);
+            stage.map_or(0, |s| s.graph.nodes().len())
+        };
+        print(&summary(args, &manifest, &nodes))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn default_size(facts: ModelFacts) -> Size {
+    let (short, long) = (facts.eval_short_size, facts.eval_max_size);
+    let (width, height) = detr_size(WIDESCREEN.0, WIDESCREEN.1, short, long);
+    Size {
+        height: height as usize,
+        width: width as usize,
+    }
+}
+
+fn summary(args: &ExportArgs, manifest: &Manifest, nodes: &dyn Fn(&str) -> usize) -> String {
+    let mut table = Table::new(&["stage", "runs once per", ">nodes", ">size"]);
+    for stage in &manifest.stages {
+        let bytes = stage.files.iter().map(|f| f.bytes).sum();
+        let rate = stage.rate.to_string();
+        let nodes = nodes(&stage.name).to_string();
+        table.row([stage.name.clone(), rate, nodes, megabytes(bytes)]);
+    }
+    format!(
+        "{}: {} frames of {}x{}, ONNX opset {}, {}\n{}",
+        args.output.display(),
+        manifest.frames,
+        manifest.height,
+        manifest.width,
+        manifest.opset,
+        manifest.precision,
+        table.render()
+    )
+}

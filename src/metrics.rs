@@ -1,0 +1,189 @@
+//! How good masks are: region similarity J and boundary accuracy F, as the `davis2017` code that
+//! ships with the official model computes them (`davis2017/metrics.py`).
+
+use image::GrayImage;
+
+use crate::host::masks::iou;
+
+/// How far a boundary pixel may lie from the other boundary, as a share of the picture's diagonal.
+const BOUND: f64 = 0.008;
+
+/// Why masks cannot be compared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetricsError {
+    /// There are more masks on one side than on the other, or none at all.
+    #[error(
+        "{pred} predicted masks cannot be compared with {truth} true ones; give one prediction for every annotated frame, and at least one"
+    )]
+    Count {
+        /// Predicted masks.
+        pred: usize,
+        /// True masks.
+        truth: usize,
+    },
+    /// A pair of masks differs in size.
+    #[error(
+        "predicted mask {index} is {}x{} where the true one is {}x{}; masks must have the annotation's size",
+        pred.0, pred.1, truth.0, truth.1
+    )]
+    Size {
+        /// Which pair, from 0.
+        index: usize,
+        /// Width and height of the prediction.
+        pred: (u32, u32),
+        /// Width and height of the truth.
+        truth: (u32, u32),
+    },
+}
+
+/// Means over the frames of one object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// Region similarity, 0 to 1.
+    pub j: f64,
+    /// Boundary accuracy, 0 to 1.
+    pub f: f64,
+}
+
+impl Score {
+    /// The mean of both.
+    pub fn jf(&self) -> f64 {
+        (self.j + self.f) / 2.0
+    }
+}
+
+/// Means over all frames, the first and last included: that is the evaluation's "unsupervised"
+/// task, which the official `eval_davis.py` runs by default (the "semi-supervised" one drops both).
+/// Frames in which both masks are empty count as 1. Any value above 0 belongs to the object.
+///
+/// # Errors
+/// There are no masks, not as many predictions as truths, or sizes differ.
+pub fn score(pred: &[GrayImage], truth: &[GrayImage]) -> Result<Score, MetricsError> {
+    if pred.len() != truth.len() || pred.is_empty() {
+        return Err(MetricsError::Count {
+            pred: pred.len(),
+            truth: truth.len(),
+        });
+    }
+    let (mut j, mut f) = (0.0, 0.0);
+    for (index, (p, t)) in pred.iter().zip(truth).enumerate() {
+        if p.dimensions() != t.dimensions() {
+            return Err(MetricsError::Size {
+                index,
+                pred: p.dimensions(),
+                truth: t.dimensions(),
+            });
+        }
+        j += jaccard(p, t);
+        f += boundary_f(p, t);
+    }
+    let frames = pred.len() as f64;
+    Ok(Score {
+        j: j / frames,
+        f: f / frames,
+    })
+}
+
+/// Region similarity J: intersection over union, 1 where both masks are empty, NaN where their
+/// sizes differ.
+pub fn jaccard(pred: &GrayImage, truth: &GrayImage) -> f64 {
+    if pred.dimensions() != truth.dimensions() {
+        return f64::NAN;
+    }
+    iou(pred, truth)
+}
+
+/// Boundary accuracy F: harmonic mean of the shares of either boundary that lie within
+/// 0.008 of the diagonal (rounded up to whole pixels) of the other; NaN where the sizes differ.
+pub fn boundary_f(pred: &GrayImage, truth: &GrayImage) -> f64 {
+    if pred.dimensions() != truth.dimensions() {
+        return f64::NAN;
+    }
+    let (w, h) = (f64::from(pred.width()), f64::from(pred.height()));
+    let radius = (BOUND * (w * w + h * h).sqrt()).ceil() as usize;
+    let (pred, truth) = (Boundary::of(pred), Boundary::of(truth));
+    let (precision, recall) = match (pred.pixels.is_empty(), truth.pixels.is_empty()) {
+        (true, true) => (1.0, 1.0),
+        (true, false) => (1.0, 0.0),
+        (false, true) => (0.0, 1.0),
+        (false, false) => (
+            pred.share_near(&truth, radius),
+            truth.share_near(&pred, radius),
+        ),
+    };
+    if precision + recall == 0.0 {
+        0.0
+    } else {
+        2.0 * precision * recall / (precision + recall)
+    }
+}
+
+/// Boundary pixels of a mask.
+struct Boundary {
+    width: usize,
+    height: usize,
+    /// Positions `(x, y)`, row by row.
+    pixels: Vec<(usize, usize)>,
+}
+
+impl Boundary {
+    /// Pixels whose right, lower or lower right neighbour is of the other kind. The last row knows
+    /// right neighbours only, the last column lower ones only, the last pixel none.
+    fn of(mask: &GrayImage) -> Self {
+        let (width, height) = (mask.width() as usize, mask.height() as usize);
+        let raw = mask.as_raw();
+        let set = |x: usize, y: usize| raw[y * width + x] > 0;
+        let mut pixels = Vec::new();
+        for y in 0..height {
+            for x in 0..width {
+                let (right, below) = (x + 1 < width, y + 1 < height);
+                let here = set(x, y);
+                let edge = (right && here != set(x + 1, y))
+                    || (below && here != set(x, y + 1))
+                    || (right && below && here != set(x + 1, y + 1));
+                if edge {
+                    pixels.push((x, y));
+                }
+            }
+        }
+        Self {
+            width,
+            height,
+            pixels,
+        }
+    }
+
+    /// Share of these pixels within `radius` of one of the other's: what a dilation by a disk covers.
+    fn share_near(&self, other: &Self, radius: usize) -> f64 {
+        let gaps = other.gaps();
+        let near = |&&(x, y): &&(usize, usize)| {
+            let rows = y.saturating_sub(radius)..(y + radius + 1).min(self.height);
+            rows.into_iter().any(|row| {
+                let (dx, dy) = (gaps[row * self.width + x], row.abs_diff(y));
+                dx <= radius && dx * dx + dy * dy <= radius * radius
+            })
+        };
+        self.pixels.iter().filter(near).count() as f64 / self.pixels.len() as f64
+    }
+
+    /// Distance of every position to the nearest boundary pixel of its row, `usize::MAX` in rows
+    /// without one.
+    fn gaps(&self) -> Vec<usize> {
+        let mut gaps = vec![usize::MAX; self.width * self.height];
+        for &(x, y) in &self.pixels {
+            gaps[y * self.width + x] = 0;
+        }
+        for row in gaps.chunks_exact_mut(self.width.max(1)) {
+            for x in 1..row.len() {
+                row[x] = row[x].min(row[x - 1].saturating_add(1));
+            }
+            for x in (1..row.len()).rev() {
+                row[x - 1] = row[x - 1].min(row[x].saturating_add(1));
+            }
+        }
+        gaps
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+//! The staged pipeline: text once per expression, backbone once per clip, the rest once for each
+//! pair.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, concatenate, s};
+use socc_engines::{Engine, EngineError, HostTensor, ModelSource, Stage, StageModel, Tensor, host};
+use socc_exporter::model::Rate;
+use socc_exporter::tensor::TensorSpec;
+
+/// Tensors by name.
+pub type Values = BTreeMap<String, Tensor>;
+
+/// Why a pipeline cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A stage needs what no earlier one gives.
+    #[error(
+        "stage `{stage}` needs `{tensor}`, which no stage before it gives; export the bundle again"
+    )]
+    Missing {
+        /// The stage.
+        stage: String,
+        /// The tensor.
+        tensor: String,
+    },
+    /// A tensor has another shape than the stages promise.
+    #[error("`{tensor}` has shape {got:?}, which the pipeline cannot use; export the bundle again")]
+    Shape {
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        got: Vec<usize>,
+    },
+}
+
+/// Result of pipeline work.
+pub type Result<T> = std::result::Result<T, PipelineError>;
+
+/// A stage before compilation.
+pub struct StageInput {
+    /// Name.
+    pub name: String,
+    /// How often it runs.
+    pub rate: Rate,
+    /// Inputs.
+    pub inputs: Vec<TensorSpec>,
+    /// Outputs.
+    pub outputs: Vec<TensorSpec>,
+    /// The graph.
+    pub source: ModelSource,
+}
+
+struct Compiled {
+    name: String,
+    rate: Rate,
+    stage: Box<dyn Stage>,
+    runs_ms: Vec<f64>,
+}
+
+/// Compiled stages of one engine.
+pub struct Pipeline {
+    engine: Box<dyn Engine>,
+    stages: Vec<Compiled>,
+}
+
+impl Pipeline {
+    /// Compiles stages in turn; `compiled` hears each one's name when it is ready.
+    ///
+    /// # Errors
+    /// A stage does not come, or the engine refuses its graph.
+    pub fn compile<E: From<PipelineError>>(
+        engine: Box<dyn Engine>,
+        stages: impl IntoIterator<Item = std::result::Result<StageInput, E>>,
+        compiled: &mut dyn FnMut(&str),
+    ) -> std::result::Result<Self, E> {
+        let mut done = Vec::new();
+        for stage in stages {
+            let stage = stage?;
+            let model = StageModel {
+                name: stage.name.clone(),
+                inputs: stage.inputs,
+                outputs: stage.outputs,
+                source: stage.source,
+            };
+            let ready = engine.compile(model).map_err(PipelineError::from)?;
+            compiled(&stage.name);
+            done.push(Compiled {
+                name: stage.name,
+                rate: stage.rate,
+                stage: ready,
+                runs_ms: Vec::new(),
+            });
+        }
+        Ok(Self {
+            engine,
+            stages: done,
+        })
+    }
+
+    /// Name of the engine.
+    pub fn engine_name(&self) -> &str {
+        self.engine.name()
+    }
+
+    /// Version of the engine.
+    pub fn engine_version(&self) -> String {
+        self.engine.version()
+    }
+
+    /// Frames per clip that the graphs take.
+    pub fn frames(&self) -> usize {
+        let inputs = self.stages.iter().flat_map(|c| c.stage.inputs());
+        let mut frames = inputs.filter(|s| s.name == "frames");
+        frames.next().and_then(|s| s.shape[0].fixed()).unwrap_or(0)
+    }
+
+    /// Milliseconds of every run so far, by stage, in the order of the stages.
+    pub fn times_ms(&self) -> Vec<(String, Vec<f64>)> {
+        let times = self.stages.iter();
+        times.map(|c| (c.name.clone(), c.runs_ms.clone())).collect()
+    }
+
+    /// What depends on the expression alone; `ids` are its tokens.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn encode_text(&mut self, ids: &[i64]) -> Result<Values> {
+        let ids = Array2::from_shape_vec((1, ids.len()), ids.to_vec());
+        let ids = ids.unwrap_or_default().into_dyn();
+        let ids = self.engine.upload(HostTensor::I64(ids))?;
+        let mut values = Values::from([("input_ids".to_owned(), ids)]);
+        self.run(Rate::Expression, &mut values)?;
+        Ok(values)
+    }
+
+    /// What depends on the frames `[T, 3, H, W]` alone.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn encode_clip(&mut self, frames: Array4<u8>) -> Result<Values> {
+        let frames = self.engine.upload(HostTensor::U8(frames.into_dyn()))?;
+        let mut values = Values::from([("frames".to_owned(), frames)]);
+        self.run(Rate::Clip, &mut values)?;
+        Ok(values)
+    }
+
+    /// All that depends on both.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn segment(&mut self, clip: &Values, text: &Values) -> Result<Values> {
+        let mut values = clip.clone();
+        values.extend(text.iter().map(|(k, v)| (k.clone(), v.clone())));
+        self.run(Rate::ClipExpression, &mut values)?;
+        Ok(values)
+    }
+
+    fn run(&mut self, rate: Rate, values: &mut Values) -> Result<()> {
+        for compiled in self.stages.iter_mut().filter(|c| c.rate == rate) {
+            let inputs = compiled.stage.inputs().iter().map(|spec| {
+                let found = values.get(&spec.name).cloned();
+                found.ok_or_else(|| PipelineError::Missing {
+                    stage: compiled.name.clone(),
+                    tensor: spec.name.clone(),
+                })
+            });
+            let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
+            let start = Instant::now();
+            let outputs = compiled.stage.run(&inputs)?;
+            compiled.runs_ms.push(start.elapsed().as_secs_f64() * 1e3);
+            let names = compiled.stage.outputs().iter().map(|s| s.name.clone());
+            values.extend(names.zip(outputs));
+        }
+        Ok(())
+    }
+}
+
+/// What the pipeline found for one expression in one window of frames.
+#[derive(Debug, Clone)]
+pub struct Segmentation {
+    /// Time-mean of each query's score.
+    pub scores: Vec<f32>,
+    /// The query with the highest score.
+    pub selected_query: usize,
+    /// Boxes of the selected query per frame, `[cx, cy, w, h]` in 0..1.
+    pub boxes: Vec<[f32; 4]>,
+    /// Mask logits of the selected query, `[T, h, w]`.
+    pub logits: Array3<f32>,
+}
+
+/// Float32 tensor `name` on the host.
+///
+/// # Errors
+/// It is missing or of another type.
+pub fn read_f32(values: &Values, name: &str) -> Result<ndarray::ArrayD<f32>> {
+    let tensor = values.get(name).ok_or_else(|| PipelineError::Missing {
+        stage: "result".to_owned(),
+        tensor: name.to_owned(),
+    })?;
+    Ok(host(tensor)?.as_f32()?.to_owned())
+}
+
+fn shaped<D: ndarray::Dimension>(values: &Values, name: &str) -> Result<ndarray::Array<f32, D>> {
+    let array = read_f32(values, name)?;
+    let got = array.shape().to_vec();
+    array
+        .into_dimensionality::<D>()
+        .map_err(|_| PipelineError::Shape {
+            tensor: name.to_owned(),
+            got,
+        })
+}
+
+impl Segmentation {
+    /// Reads the answer off the values of [`Pipeline::segment`].
+    ///
+    /// # Errors
+    /// A tensor is missing or of another shape.
+    pub fn read(values: &Values) -> Result<Self> {
+        let scores = shaped::<Ix1>(values, "scores")?;
+        let selected = values
+            .get("selected_query")
+            .ok_or_else(|| PipelineError::Missing {
+                stage: "result".to_owned(),
+                tensor: "selected_query".to_owned(),
+            })?;
+        let selected = host(selected)?.as_i64()?.first().copied().unwrap_or(0);
+        let boxes = shaped::<Ix3>(values, "boxes")?;
+        let logits = shaped::<Ix4>(values, "mask_logits")?;
+        let query = usize::try_from(selected).unwrap_or(0);
+        let bad = |tensor: &str, got: &[usize]| PipelineError::Shape {
+            tensor: tensor.to_owned(),
+            got: got.to_vec(),
+        };
+        if query >= boxes.len_of(Axis(1)) || boxes.len_of(Axis(2)) != 4 {
+            return Err(bad("boxes", boxes.shape()));
+        }
+        let column = if logits.len_of(Axis(1)) == 1 {
+            0
+        } else {
+            query
+        };
+        if column >= logits.len_of(Axis(1)) {
+            return Err(bad("mask_logits", logits.shape()));
+        }
+        let boxes = boxes.index_axis(Axis(1), query);
+        Ok(Self {
+            scores: scores.to_vec(),
+            selected_query: query,
+            boxes: boxes
+                .outer_iter()
+                .map(|b| [b[0], b[1], b[2], b[3]])
+                .collect(),
+            logits: logits.index_axis(Axis(1), column).to_owned(),
+        })
+    }
+}
+
+/// Frames `start..start + len` that a window answers for, and where they lie within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// First frame of the window.
+    pub first: usize,
+    /// First frame that it answers for.
+    pub start: usize,
+    /// Frames that it answers for.
+    pub len: usize,
+}
+
+/// Windows of `length` frames over `total`: side by side, the last one moved back so that it ends
+/// with the video. A shorter video is one window, completed by its last frame.
+pub fn windows(total: usize, length: usize) -> Vec<Window> {
+    (0..total)
+        .step_by(length.max(1))
+        .map(|start| Window {
+            first: start.min(total.saturating_sub(length)),
+            start,
+            len: length.min(total - start),
+        })
+        .collect()
+}
+
+/// Frames of a window, `[length, 3, H, W]`.
+pub fn window_frames(frames: ArrayView4<u8>, window: Window, length: usize) -> Array4<u8> {
+    let total = frames.len_of(Axis(0));
+    let end = (window.first + length).min(total);
+    let mut taken = frames.slice(s![window.first..end, .., .., ..]).to_owned();
+    while taken.len_of(Axis(0)) < length {
+        let last = frames.slice(s![total - 1.., .., .., ..]);
+        taken = concatenate(Axis(0), &[taken.view(), last]).unwrap_or(taken);
+    }
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_cover_every_frame_once() {
+        for (total, length) in [(8, 8), (20, 8), (3, 8), (17, 1), (16, 8)] {
+            let all = windows(total, length);
+            let covered: Vec<usize> = all.iter().flat_map(|w| w.start..w.start + w.len).collect();
+            assert_eq!(
+                covered,
+                (0..total).collect::<Vec<_>>(),
+                "{total} in {length}"
+            );
+            for w in all {
+                assert!(w.first <= w.start && w.start + w.len <= (w.first + length).min(total));
+            }
+        }
+    }
+}

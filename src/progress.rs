@@ -1,0 +1,33 @@
+//! Progress on a terminal, silence elsewhere.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Shape of a bar that counts steps.
+const STEPS: &str = "{msg:28} {bar:30} {pos}/{len} {elapsed}";
+/// Shape of a bar that counts bytes.
+const BYTES: &str = "{msg:28} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+
+/// A bar of `len` steps; it draws nothing where standard error is no terminal.
+pub fn steps(len: usize, message: &str) -> ProgressBar {
+    bar(len as u64, message, STEPS)
+}
+
+/// A bar of `len` bytes.
+pub fn bytes(len: u64, message: &str) -> ProgressBar {
+    bar(len, message, BYTES)
+}
+
+fn bar(len: u64, message: &str, template: &str) -> ProgressBar {
+    // The default target hides itself where standard error is no terminal.
+    let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message(message.to_owned());
+    if !bar.is_hidden() {
+        bar.enable_steady_tick(Duration::from_millis(200));
+    }
+    bar
+}

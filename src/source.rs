@@ -1,0 +1,311 @@
+//! What a command runs on: a bundle, or a checkpoint that is compiled in memory.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use socc_engines::{Engine, ModelSource};
+use socc_exporter::checkpoint::{Checkpoint, CheckpointError};
+use socc_exporter::config::{self, ConfigError, Described};
+use socc_exporter::error::ExportError;
+use socc_exporter::keys::{self, Audit};
+use socc_exporter::model::{self, Deformable, Request};
+use socc_exporter::onnx::{self, OnnxError};
+
+use crate::bundle::{Bundle, BundleError, Manifest, ModelFacts, StageEntry};
+use crate::host::HostError;
+use crate::host::tokenizer::TextTokenizer;
+use crate::pipeline::{Pipeline, PipelineError, StageInput};
+
+/// Why a source cannot be opened or compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Neither a bundle nor a checkpoint is there.
+    #[error("{path}: {reason}; give a bundle that `socc export` wrote, or a checkpoint")]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+        /// The system's reason.
+        reason: std::io::Error,
+    },
+    /// The bundle cannot be used.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The checkpoint's architecture cannot be established.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Weights are missing or have other shapes than the architecture needs.
+    #[error("{path}: {summary}; `socc inspect` lists every key")]
+    Keys {
+        /// The checkpoint.
+        path: PathBuf,
+        /// How many, and the first of them.
+        summary: String,
+    },
+    /// A stage cannot be emitted.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// A graph cannot be serialised.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// A stage cannot be compiled.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// No tokenizer is known.
+    #[error(
+        "{path} comes without a tokenizer; give the folder of the text encoder's tokenizer files with --tokenizer"
+    )]
+    NoTokenizer {
+        /// The source.
+        path: PathBuf,
+    },
+    /// The tokenizer cannot be loaded.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A bundle was asked for another clip than it was exported for.
+    #[error(
+        "{path} was exported for {got}; {wanted} needs `socc export` with other --frames and --size, or the checkpoint itself"
+    )]
+    Fixed {
+        /// The bundle.
+        path: PathBuf,
+        /// What it was exported for.
+        got: String,
+        /// What was asked for.
+        wanted: String,
+    },
+}
+
+/// Result of opening and compiling.
+pub type Result<T> = std::result::Result<T, SourceError>;
+
+/// A checkpoint that is understood and complete.
+#[derive(Debug)]
+pub struct Model {
+    /// The file.
+    pub checkpoint: Arc<Checkpoint>,
+    /// Its architecture and where each fact came from.
+    pub described: Described,
+    /// Folder of the tokenizer, where one is known.
+    pub tokenizer: Option<PathBuf>,
+}
+
+impl Model {
+    /// Opens a checkpoint and checks it against the architecture.
+    ///
+    /// # Errors
+    /// It cannot be read or understood, or weights are missing or misshapen.
+    pub fn open(path: &Path, config: Option<&Path>, tokenizer: Option<&Path>) -> Result<Self> {
+        let (model, audit) = Self::inspect(path, config, tokenizer)?;
+        match key_summary(&audit) {
+            None => Ok(model),
+            Some(summary) => Err(SourceError::Keys {
+                path: path.to_owned(),
+                summary,
+            }),
+        }
+    }
+
+    /// Opens a checkpoint whose keys may be incomplete.
+    ///
+    /// # Errors
+    /// It cannot be read or understood.
+    pub fn inspect(
+        path: &Path,
+        config: Option<&Path>,
+        tokenizer: Option<&Path>,
+    ) -> Result<(Self, Audit)> {
+        let checkpoint = Arc::new(Checkpoint::open(path)?);
+        let described = config::read(&*checkpoint, config, tokenizer)?;
+        let audit = keys::audit(&*checkpoint, &described.architecture);
+        let tokenizer = tokenizer
+            .map(Path::to_owned)
+            .or_else(|| described.text_encoder_dir.clone());
+        let model = Self {
+            checkpoint,
+            described,
+            tokenizer,
+        };
+        Ok((model, audit))
+    }
+}
+
+/// One phrase on missing and misshapen keys; `None` if there are none.
+pub fn key_summary(audit: &Audit) -> Option<String> {
+    if let Some(first) = audit.missing.first() {
+        let nearest = first.nearest.as_ref();
+        let nearest = nearest.map_or(String::new(), |n| format!(" (nearest: `{n}`)"));
+        return Some(format!(
+            "{} of the weights that inference needs are missing, the first is `{}` of shape {:?}{nearest}",
+            audit.missing.len(),
+            first.key,
+            first.shape,
+        ));
+    }
+    let first = audit.wrong_shape.first()?;
+    Some(format!(
+        "{} weights have another shape than the architecture needs, the first is `{}`: expected {:?}, got {:?}",
+        audit.wrong_shape.len(),
+        first.key,
+        first.expected,
+        first.got,
+    ))
+}
+
+/// A bundle or a checkpoint.
+#[derive(Debug)]
+pub enum Source {
+    /// Exported for one clip length and size.
+    Bundle {
+        /// The bundle.
+        bundle: Box<Bundle>,
+        /// A tokenizer folder given beside it.
+        tokenizer: Option<PathBuf>,
+    },
+    /// Compiled for whatever clip comes.
+    Checkpoint(Box<Model>),
+}
+
+impl Source {
+    /// Opens `path`: a folder is a bundle, a file a checkpoint.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not usable.
+    pub fn open(path: &Path, config: Option<&Path>, tokenizer: Option<&Path>) -> Result<Self> {
+        let meta = std::fs::metadata(path).map_err(|reason| SourceError::NotFound {
+            path: path.to_owned(),
+            reason,
+        })?;
+        if meta.is_dir() {
+            return Ok(Self::Bundle {
+                bundle: Box::new(Bundle::open(path)?),
+                tokenizer: tokenizer.map(Path::to_owned),
+            });
+        }
+        let model = Model::open(path, config, tokenizer)?;
+        Ok(Self::Checkpoint(Box::new(model)))
+    }
+
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Bundle { bundle, .. } => &bundle.dir,
+            Self::Checkpoint(model) => model.checkpoint.path(),
+        }
+    }
+
+    /// What running needs to know about the model.
+    pub fn facts(&self) -> ModelFacts {
+        match self {
+            Self::Bundle { bundle, .. } => bundle.manifest.model,
+            Self::Checkpoint(model) => (&model.described.architecture).into(),
+        }
+    }
+
+    /// The manifest, if this is a bundle.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        match self {
+            Self::Bundle { bundle, .. } => Some(&bundle.manifest),
+            Self::Checkpoint(_) => None,
+        }
+    }
+
+    /// Loads the tokenizer.
+    ///
+    /// # Errors
+    /// None is known, or it is damaged.
+    pub fn tokenizer(&self) -> Result<TextTokenizer> {
+        let dir = match self {
+            Self::Bundle { bundle, tokenizer } => tokenizer.clone().or_else(|| {
+                let inside = !bundle.manifest.tokenizer.is_empty();
+                inside.then(|| bundle.tokenizer_dir())
+            }),
+            Self::Checkpoint(model) => model.tokenizer.clone(),
+        };
+        let dir = dir.ok_or_else(|| SourceError::NoTokenizer {
+            path: self.path().to_owned(),
+        })?;
+        Ok(TextTokenizer::from_dir(&dir)?)
+    }
+
+    /// Compiles all stages for `request` on `engine`; `compiled` hears each stage's name when it is
+    /// ready. A bundle has its own lowering and outputs, whatever the request says of them.
+    ///
+    /// # Errors
+    /// A bundle was exported for another clip; a stage cannot be emitted or compiled.
+    pub fn compile(
+        &self,
+        engine: Box<dyn Engine>,
+        request: &Request,
+        compiled: &mut dyn FnMut(&str),
+    ) -> Result<Pipeline> {
+        match self {
+            Self::Bundle { bundle, .. } => {
+                check_fixed(bundle, request)?;
+                let stages = bundle.manifest.stages.iter();
+                let stages = stages.map(|entry| Ok(stage_input(&bundle.dir, entry)));
+                Pipeline::compile(engine, stages, compiled)
+            }
+            Self::Checkpoint(model) => {
+                let arch = &model.described.architecture;
+                let stages = model::build(&model.checkpoint, arch, request)?;
+                let stages = stages.into_iter().map(|stage| {
+                    let memory = onnx::to_memory(&stage.graph)?;
+                    Ok(StageInput {
+                        name: stage.name.to_owned(),
+                        rate: stage.rate,
+                        inputs: stage.graph.inputs(),
+                        outputs: stage.graph.outputs(),
+                        source: ModelSource::Memory {
+                            model: memory.model,
+                            external: memory.external,
+                        },
+                    })
+                });
+                Pipeline::compile(engine, stages, compiled)
+            }
+        }
+    }
+
+    /// What to compile for: a bundle's own clip, or `frames` of `height x width`.
+    pub fn request(&self, frames: usize, height: usize, width: usize) -> Request {
+        match self.manifest() {
+            Some(manifest) => manifest.request(),
+            None => Request {
+                frames,
+                height,
+                width,
+                deformable: Deformable::default(),
+                probe: false,
+            },
+        }
+    }
+}
+
+fn stage_input(dir: &Path, entry: &StageEntry) -> StageInput {
+    let model = entry.files.first();
+    let model = model.map_or(format!("{}.onnx", entry.name), |f| f.name.clone());
+    StageInput {
+        name: entry.name.clone(),
+        rate: entry.rate,
+        inputs: entry.inputs.clone(),
+        outputs: entry.outputs.clone(),
+        source: ModelSource::File(dir.join(model)),
+    }
+}
+
+fn check_fixed(bundle: &Bundle, request: &Request) -> Result<()> {
+    let own = bundle.manifest.request();
+    let shape = |r: &Request| format!("{} frames of {}x{}", r.frames, r.height, r.width);
+    let dims = |r: &Request| (r.frames, r.height, r.width);
+    if dims(&own) == dims(request) {
+        return Ok(());
+    }
+    Err(SourceError::Fixed {
+        path: bundle.dir.clone(),
+        got: shape(&own),
+        wanted: shape(request),
+    })
+}

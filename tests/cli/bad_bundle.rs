@@ -1,0 +1,74 @@
+//! Bundles that are damaged, newer, or for another clip.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::args;
+use crate::support::{asset, case, model, refused, socc};
+
+fn refuse(bundle: &Path, parts: &[&str]) {
+    let out = bundle.join("../out");
+    let frames = asset("clip/frames");
+    let run = args![
+        "run",
+        bundle,
+        "--video",
+        &frames,
+        "-e",
+        "the white object",
+        "-o",
+        &out
+    ];
+    refused(run, parts);
+    assert!(!out.exists());
+}
+
+#[test]
+fn damage_is_told_by_name() {
+    let temp = tempfile::tempdir().unwrap();
+    let bundle = temp.path().join("bundle");
+    let export = args![
+        "export",
+        model(),
+        "-o",
+        &bundle,
+        "--frames",
+        "1",
+        "--size",
+        "64x64"
+    ];
+    assert!(socc(export).status.success());
+
+    let golden = case("clip");
+    refused(
+        args!["verify", &bundle, "--golden", &golden],
+        &["1 frames of 64x64", "3 frames of 96x160"],
+    );
+
+    let data = bundle.join("fusion.onnx.data");
+    let good = fs::read(&data).unwrap();
+    let mut bad = good.clone();
+    bad[100] ^= 1;
+    fs::write(&data, bad).unwrap();
+    refuse(&bundle, &["fusion.onnx.data", "SHA-256"]);
+    fs::remove_file(&data).unwrap();
+    refuse(&bundle, &["fusion.onnx.data"]);
+    fs::write(&data, good).unwrap();
+
+    let path = bundle.join("manifest.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut manifest: Value = serde_json::from_str(&text).unwrap();
+    manifest["format_version"] = 2.into();
+    fs::write(&path, manifest.to_string()).unwrap();
+    refuse(&bundle, &["manifest.json", "version 2", "update socc"]);
+    manifest["format_version"] = 1.into();
+    manifest["stages"][0]["files"][0]["name"] = "../../secret".into();
+    fs::write(&path, manifest.to_string()).unwrap();
+    refuse(&bundle, &["manifest.json", "../../secret"]);
+    fs::write(&path, &text[..text.len() / 2]).unwrap();
+    refuse(&bundle, &["manifest.json", "socc export"]);
+    fs::remove_file(&path).unwrap();
+    refuse(&bundle, &["manifest.json"]);
+}

@@ -1,0 +1,62 @@
+//! The graphs before ONNX's own checker, from PyPI.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::args;
+use crate::support::{may_download, model, root, socc};
+
+fn python() -> PathBuf {
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("onnx-1.23.2");
+    let python = venv.join("bin/python");
+    let works = |code: &str| {
+        let status = Command::new(&python).args(["-c", code]).output();
+        status.is_ok_and(|o| o.status.success())
+    };
+    if !works("import onnx") {
+        let done = Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&venv)
+            .status();
+        assert!(done.unwrap().success());
+        let pip = ["-m", "pip", "install", "--quiet", "onnx==1.23.2"];
+        assert!(Command::new(&python).args(pip).status().unwrap().success());
+    }
+    python
+}
+
+#[test]
+fn every_graph_passes_onnx_full_check() {
+    if !may_download() {
+        return;
+    }
+    let python = python();
+    for (lowering, probe) in [("grid-sample", false), ("gather", true)] {
+        let temp = tempfile::tempdir().unwrap();
+        let bundle = temp.path().join("bundle");
+        let mut export = args![
+            "export",
+            model(),
+            "-o",
+            &bundle,
+            "--frames",
+            "3",
+            "--size",
+            "97x131",
+            "--deformable",
+            lowering
+        ];
+        if probe {
+            export.push("--probe".into());
+        }
+        assert!(socc(export).status.success());
+        let script = root().join("tests/cli/onnx_check.py");
+        let checked = Command::new(&python)
+            .arg(script)
+            .arg(&bundle)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{lowering}: {said}");
+    }
+}
