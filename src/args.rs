@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use socc::source::{Result, Source};
+use socc::source::Source;
 use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
 
@@ -61,12 +61,12 @@ pub struct SourceArgs {
 
 impl SourceArgs {
     /// Opens it.
-    pub fn open(&self) -> Result<Source> {
+    pub fn open(&self) -> anyhow::Result<Source> {
         let (config, tokenizer) = (
             self.model.config.as_deref(),
             self.model.tokenizer.as_deref(),
         );
-        Source::open(&self.source, config, tokenizer)
+        Ok(Source::open(&self.source, config, tokenizer)?)
     }
 }
 
@@ -146,7 +146,7 @@ pub struct Size {
 impl FromStr for Size {
     type Err = String;
 
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let sides = text.split_once(['x', 'X']);
         let parsed = sides.and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)));
         match parsed {

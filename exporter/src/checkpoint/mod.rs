@@ -266,7 +266,7 @@ pub const STRETCH_BYTES: usize = 16 << 10;
 /// Start, middle and end of `0..elements`, each at most `most` long; everything where that is all.
 fn stretches(elements: usize, most: usize) -> Vec<Range<usize>> {
     if elements <= 3 * most {
-        return vec![0..elements];
+        return std::iter::once(0..elements).collect();
     }
     let middle = elements / 2 - most / 2;
     vec![0..most, middle..middle + most, elements - most..elements]
