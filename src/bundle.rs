@@ -189,7 +189,7 @@ pub struct StageEntry {
     pub files: Vec<SavedFile>,
 }
 
-/// Everything that [`write`] puts into a bundle.
+/// Everything that [`write()`] puts into a bundle.
 pub struct Contents<'a> {
     /// The stages.
     pub stages: &'a [StageGraph],
