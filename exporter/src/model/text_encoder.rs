@@ -72,11 +72,13 @@ fn embeddings(g: &mut Graph, w: &Weights, s: &Shapes, ids: Value) -> Result<Valu
     g.scoped(w.path(), |g| -> Result<Value> {
         let pad_id = g.constant_i64(&[], &[pad])?;
         let is_pad = g.equal(ids, pad_id)?;
-        let is_pad = g.cast(is_pad, DType::I64)?;
-        let one = g.constant_i64(&[], &[1])?;
+        // Counted in float32, which is exact here: tract sums no int64 that comes from a comparison.
+        let is_pad = g.cast(is_pad, DType::F32)?;
+        let one = g.constant(&[], &[1.0])?;
         let valid = g.sub(one, is_pad)?;
         let count = g.cumsum(valid, 0)?;
         let count = g.mul(count, valid)?;
+        let count = g.cast(count, DType::I64)?;
         let place = g.add(count, pad_id)?;
         let table = words.emit(g)?;
         let word = g.gather(table, ids, 0)?;
