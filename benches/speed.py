@@ -4,7 +4,8 @@ PyTorch code, and eight expressions against one.
 
 Everything is made on the spot: `socc synth` writes the full-size video-swin-t checkpoint (0.9 GB of made-up weights,
 which cost what trained ones cost), and the clip is drawn. Each figure is the median over `--rounds`; in a round the
-contenders run one after the other, so a slow minute of the machine slows all of them.
+contenders run one after the other, so a slow minute of the machine slows all of them, and each runs twice and counts
+once, so that none pays for the memory that the one before it gave back.
 
     pip install torch torchvision transformers timm einops safetensors pillow pyyaml numpy onnx
     cargo build --release && target/release/socc setup onnxruntime
@@ -13,14 +14,12 @@ contenders run one after the other, so a slow minute of the machine slows all of
 
 import argparse
 import json
-import os
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -78,34 +77,26 @@ def prepare(work, socc):
 
 
 def measure(command):
-    """Runs a command; wall seconds, peak resident MiB, peak anonymous MiB (polled), standard output."""
-    anonymous = [0]
+    """Runs a command; wall seconds and standard output."""
     start = time.perf_counter()
-    with tempfile.TemporaryFile() as out:
-        child = subprocess.Popen([str(c) for c in command], stdout=out)
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE)
+    wall = time.perf_counter() - start
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}: exit code {done.returncode}")
+    return wall, done.stdout
 
-        def poll():
-            while True:
-                try:
-                    status = Path(f"/proc/{child.pid}/status").read_text()
-                except OSError:
-                    return
-                found = re.search(r"RssAnon:\s+(\d+)", status)
-                if not found:
-                    return
-                anonymous[0] = max(anonymous[0], int(found[1]) // 1024)
-                time.sleep(0.005)
 
-        thread = threading.Thread(target=poll)
-        thread.start()
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.perf_counter() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
-        thread.join()
-        if child.returncode:
-            sys.exit(f"{' '.join(map(str, command))}: exit code {child.returncode}")
-        out.seek(0)
-        return wall, usage.ru_maxrss / 1024, anonymous[0], out.read()
+def peak_memory(command):
+    """Runs a command; peak resident and peak anonymous MiB, polled, which slows it: time it in another run."""
+    peaks = {"VmHWM": 0, "RssAnon": 0}
+    child = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL)
+    while child.poll() is None:
+        status = Path(f"/proc/{child.pid}/status").read_text()
+        for key in peaks:
+            found = re.search(rf"{key}:\s+(\d+)", status)
+            peaks[key] = max(peaks[key], int(found[1]) // 1024 if found else 0)
+        time.sleep(0.005)
+    return peaks["VmHWM"], peaks["RssAnon"]
 
 
 def matmul_peak(threads):
@@ -176,38 +167,42 @@ def official_run(args, work):
     return run
 
 
-def socc_run(args, work, engine, expressions):
-    """One `socc run` on the bundle: seconds per stage, seconds of all stages, peak resident MiB."""
+def socc_command(args, work, engine, expressions):
+    """`socc run` on the bundle."""
     command = [args.socc, "run", work / "bundle", "--video", work / "frames", "--no-resize", "--json"]
     command += ["--engine", engine, "--threads", args.threads, "-o", work / f"out-{engine}"]
     for sentence in SENTENCES[:expressions]:
         command += ["-e", sentence]
     shutil.rmtree(work / f"out-{engine}", ignore_errors=True)
-    _, resident, _, out = measure(command)
-    stages = {s["name"]: s["total"] / 1e3 for s in json.loads(out)["times_ms"]["stages"]}
-    return stages, sum(stages.values()), resident
+    return command
+
+
+def socc_run(args, work, engine, expressions):
+    """One `socc run` on the bundle: seconds per stage."""
+    _, out = measure(socc_command(args, work, engine, expressions))
+    return {s["name"]: s["total"] / 1e3 for s in json.loads(out)["times_ms"]["stages"]}
 
 
 def export_figures(args, work):
     """Export against `cp`, in turn."""
-    command = [args.socc, "export", work / "checkpoint.safetensors", "--config", work / "config.yaml"]
+    command = [args.socc, "export", work / "checkpoint.safetensors", "--config", work / "config.yaml", "--force"]
     command += ["--tokenizer", work / "roberta", "--frames", FRAMES, "--size", f"{HEIGHT}x{WIDTH}", "-o", work / "bundle"]
     rows = []
-    for _ in range(args.rounds + 1):
+    for _ in range(args.rounds + 2):
         (work / "copy").unlink(missing_ok=True)
-        copy = measure(["cp", work / "checkpoint.safetensors", work / "copy"])[0]
+        copy, _ = measure(["cp", work / "checkpoint.safetensors", work / "copy"])
         shutil.rmtree(work / "bundle", ignore_errors=True)
-        wall, resident, anonymous, _ = measure(command)
-        rows.append((wall, copy, resident, anonymous))
+        rows.append((measure(command)[0], copy))
     (work / "copy").unlink()
-    rows = rows[1:]  # the first pair warms the page cache
+    rows = rows[2:]  # the first pairs warm the page cache
+    resident, anonymous = peak_memory(command)
     median = statistics.median
     return {
         "export_s": median(r[0] for r in rows),
         "cp_s": median(r[1] for r in rows),
         "ratio": median(r[0] / r[1] for r in rows),
-        "peak_resident_mib": max(r[2] for r in rows),
-        "peak_anonymous_mib": max(r[3] for r in rows),
+        "peak_resident_mib": resident,
+        "peak_anonymous_mib": anonymous,
     }
 
 
@@ -223,24 +218,25 @@ def clip_figures(args, work):
     for _ in range(args.rounds):
         peaks.append(matmul_peak(args.threads))
         if official:
+            official()
             torch_s.append(official())
         for engine in args.engines:
+            socc_run(args, work, engine, 1)
             rounds[engine].append(socc_run(args, work, engine, 1))
     median = statistics.median
     result = {"matmul_gflops": median(peaks), "gflop": gflop, "engines": {}}
     if official:
         result["official_s"] = median(torch_s)
     for engine, runs in rounds.items():
-        eight = socc_run(args, work, engine, 8)[1]
-        total = median(r[1] for r in runs)
+        totals = [sum(r.values()) for r in runs]
         entry = {
-            "stages_s": {n: median(r[0][n] for r in runs) for n in names},
-            "total_s": total,
-            "peak_resident_mib": max(r[2] for r in runs),
-            "eight_over_one": eight / total,
+            "stages_s": {n: median(r[n] for r in runs) for n in names},
+            "total_s": median(totals),
+            "peak_resident_mib": peak_memory(socc_command(args, work, engine, 1))[0],
+            "eight_over_one": sum(socc_run(args, work, engine, 8).values()) / median(totals),
         }
         if official:
-            entry["over_official"] = median(r[1] / t for r, t in zip(runs, torch_s))
+            entry["over_official"] = median(total / t for total, t in zip(totals, torch_s))
         result["engines"][engine] = entry
     return result
 

@@ -163,19 +163,23 @@ fn bias(
     let Attention { window, heads } = config;
     let tokens = group.tokens.clone();
     let gather = move |table: Vec<f32>| -> Vec<f32> {
-        let at = |token: usize| {
-            let (wh, ww) = (window[1], window[2]);
-            [token / (wh * ww), token / ww % wh, token % ww]
+        // A table row is told by the difference of two tokens' places, so by the difference of these.
+        let (rows, columns) = (2 * window[1] - 1, 2 * window[2] - 1);
+        let place = |token: &usize| {
+            let [t, y, x] = [
+                token / (window[1] * window[2]),
+                token / window[2] % window[1],
+                token % window[2],
+            ];
+            (t * rows + y) * columns + x
         };
-        let places: Vec<[usize; 3]> = tokens.iter().map(|t| at(*t)).collect();
-        let mut out = vec![0.0; heads * n * n];
-        for (i, a) in places.iter().enumerate() {
-            for (j, b) in places.iter().enumerate() {
-                let step = |axis: usize| a[axis] + window[axis] - 1 - b[axis];
-                let row = (step(0) * (2 * window[1] - 1) + step(1)) * (2 * window[2] - 1) + step(2);
-                for head in 0..heads {
-                    out[(head * n + i) * n + j] = table[row * heads + head];
-                }
+        let places: Vec<usize> = tokens.iter().map(place).collect();
+        let centre = ((window[0] - 1) * rows + window[1] - 1) * columns + window[2] - 1;
+        let mut out = Vec::with_capacity(heads * n * n);
+        for head in 0..heads {
+            let column: Vec<f32> = table.iter().skip(head).step_by(heads).copied().collect();
+            for a in &places {
+                out.extend(places.iter().map(|b| column[centre + a - b]));
             }
         }
         out
