@@ -80,6 +80,9 @@ pub struct ModelArgs {
     pub tokenizer: Option<PathBuf>,
 }
 
+/// More threads than any machine has cores for are a slip of the finger, and cost memory each.
+const MAX_THREADS: usize = 1024;
+
 #[derive(Args)]
 pub struct EngineArgs {
     /// Back end: embedded, onnxruntime or tract
@@ -96,8 +99,10 @@ pub struct EngineArgs {
 impl EngineArgs {
     /// Finds the engine.
     pub fn open(&self) -> anyhow::Result<Box<dyn Engine>> {
-        if self.threads == Some(0) {
-            anyhow::bail!("--threads is 0; give 1 or more");
+        if let Some(threads) = self.threads
+            && !(1..=MAX_THREADS).contains(&threads)
+        {
+            anyhow::bail!("--threads is {threads}; give 1 to {MAX_THREADS}");
         }
         let options = Options {
             threads: self.threads,

@@ -9,6 +9,7 @@ pub mod host;
 pub mod metrics;
 pub mod pipeline;
 pub mod results;
+pub mod scratch;
 pub mod segment;
 pub mod source;
 pub mod verify;

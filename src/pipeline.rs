@@ -116,7 +116,8 @@ impl Pipeline {
     pub fn frames(&self) -> usize {
         let inputs = self.stages.iter().flat_map(|c| c.stage.inputs());
         let mut frames = inputs.filter(|s| s.name == "frames");
-        frames.next().and_then(|s| s.shape[0].fixed()).unwrap_or(0)
+        let frames = frames.next().and_then(|s| s.shape.first()?.fixed());
+        frames.unwrap_or(0)
     }
 
     /// Milliseconds of every run so far, by stage, in the order of the stages.

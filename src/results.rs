@@ -1,21 +1,25 @@
 //! A result folder: masks, overlays, an animation and `result.json`, moved into place when whole.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, RgbImage, imageops};
-use serde::Serialize;
-use tempfile::TempDir;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use crate::host::frames::Clip;
 use crate::host::output::{create_dir, frame_path, write_animation, write_file, write_png};
 use crate::host::{HostError, Result, masks, overlay};
+use crate::scratch::{self, Move, Scratch};
 use crate::segment::Found;
 
 const MASKS: &str = "masks";
 const OVERLAYS: &str = "overlays";
 const ANIMATION: &str = "animation.gif";
 const RESULT: &str = "result.json";
+/// What a result folder has, the mark of one that is whole at the end.
+const NAMES: [&str; 4] = [MASKS, OVERLAYS, ANIMATION, RESULT];
 /// Widest that one column of the animation gets, in pixels.
 const COLUMN_WIDTH: u32 = 480;
 /// Frames that the animation shows at most; of a longer clip it skips some.
@@ -24,38 +28,41 @@ const ANIMATION_FRAMES: usize = 200;
 /// A result folder in the making.
 pub struct Results<'a> {
     out: PathBuf,
-    /// `None` only while it is being dropped.
-    temp: Option<TempDir>,
-    /// Whether `out` is ours to remove if nothing comes of it.
-    created: bool,
+    scratch: Scratch,
     clip: &'a Clip,
     columns: Vec<Vec<RgbImage>>,
     skip: usize,
 }
 
-fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> HostError {
+fn write_error(path: &Path) -> impl FnOnce(io::Error) -> HostError {
     let path = path.to_owned();
     move |source| HostError::Write { path, source }
 }
 
 impl<'a> Results<'a> {
-    /// Begins a folder for a clip; until [`Results::finish`] everything lies in a hidden one inside.
+    /// Begins a folder for a clip; until [`Results::finish`] everything lies in a hidden one, inside `out` if that is
+    /// there, else beside it.
     ///
     /// # Errors
-    /// `out` cannot be written.
+    /// `out` cannot be written, or holds files of the same names that are no results.
     pub fn begin(out: &Path, clip: &'a Clip, expressions: usize) -> Result<Self> {
-        let created = !out.exists();
-        create_dir(out)?;
-        let temp = tempfile::Builder::new().prefix(".socc-").tempdir_in(out);
-        let temp = temp.map_err(write_error(out))?;
+        let place = match fs::symlink_metadata(out) {
+            Ok(_) => out,
+            Err(_) => out
+                .parent()
+                .filter(|p| !p.as_os_str().is_empty())
+                .unwrap_or(Path::new(".")),
+        };
+        check_place(out)?;
+        create_dir(place)?;
         let results = Self {
             out: out.to_owned(),
-            temp: Some(temp),
-            created,
+            scratch: Scratch::new_in(place).map_err(write_error(place))?,
             clip,
             columns: vec![Vec::new(); expressions],
             skip: clip.frames.len().div_ceil(ANIMATION_FRAMES).max(1),
         };
+        create_dir(&results.aside())?;
         for kind in [MASKS, OVERLAYS] {
             for k in 0..expressions {
                 create_dir(&results.dir().join(kind).join(k.to_string()))?;
@@ -64,8 +71,19 @@ impl<'a> Results<'a> {
         Ok(results)
     }
 
-    fn dir(&self) -> &Path {
-        self.temp.as_ref().map_or(&self.out, TempDir::path)
+    /// Frames of the clip.
+    pub fn frames(&self) -> usize {
+        self.clip.frames.len()
+    }
+
+    /// Where the results are until they are whole.
+    fn dir(&self) -> PathBuf {
+        self.scratch.path().join("new")
+    }
+
+    /// Where those of an earlier run go.
+    fn aside(&self) -> PathBuf {
+        self.scratch.path().join("old")
     }
 
     /// Writes the mask and the overlay of one frame and gives the mask back.
@@ -76,7 +94,7 @@ impl<'a> Results<'a> {
         let (width, height) = self.clip.size();
         let mask = masks::from_logits(found.logits, width, height);
         let name = &self.clip.names[found.frame];
-        let dir = self.dir().to_owned();
+        let dir = self.dir();
         let path = |kind| frame_path(&dir, kind, found.expression, name);
         write_png(&path(MASKS), mask.clone())?;
         let frame = &self.clip.frames[found.frame];
@@ -93,31 +111,49 @@ impl<'a> Results<'a> {
     ///
     /// # Errors
     /// A file cannot be written or moved.
-    pub fn finish(mut self, result: &impl Serialize) -> Result<()> {
-        let dir = self.dir();
+    pub fn finish(self, result: &impl Serialize) -> Result<()> {
+        let (dir, aside) = (self.dir(), self.aside());
         write_animation(&dir.join(ANIMATION), &self.columns)?;
         write_file(&dir.join(RESULT), |out| {
             serde_json::to_writer_pretty(out, result).map_err(Into::into)
         })?;
-        for name in [MASKS, OVERLAYS, ANIMATION, RESULT] {
-            let (from, to) = (dir.join(name), self.out.join(name));
-            if to.is_dir() {
-                fs::remove_dir_all(&to).map_err(write_error(&to))?;
-            }
-            fs::rename(from, &to).map_err(write_error(&to))?;
-        }
-        self.created = false;
-        Ok(())
+        let moves: Vec<Move> = match self.out.exists() {
+            true => NAMES
+                .map(|name| Move {
+                    from: dir.join(name),
+                    to: self.out.join(name),
+                    aside: aside.join(name),
+                })
+                .into(),
+            false => vec![Move {
+                from: dir,
+                to: self.out.clone(),
+                aside: aside.join("none"),
+            }],
+        };
+        scratch::replace(&moves).map_err(|(path, source)| HostError::Write { path, source })
     }
 }
 
-impl Drop for Results<'_> {
-    fn drop(&mut self) {
-        self.temp = None;
-        if self.created {
-            // Best effort: it holds nothing unless somebody else put it there.
-            let _ = fs::remove_dir(&self.out);
-        }
+/// Refuses a folder with files that results would replace, unless an earlier run left them.
+fn check_place(out: &Path) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Marks {
+        #[serde(rename = "socc")]
+        _socc: String,
+        #[serde(rename = "expressions")]
+        _expressions: Vec<IgnoredAny>,
+    }
+    let Some(name) = NAMES.into_iter().find(|name| out.join(name).exists()) else {
+        return Ok(());
+    };
+    let ours =
+        fs::read(out.join(RESULT)).is_ok_and(|json| serde_json::from_slice::<Marks>(&json).is_ok());
+    match ours {
+        true => Ok(()),
+        false => Err(HostError::Foreign {
+            path: out.join(name),
+        }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a command runs on: a bundle, or a checkpoint that is compiled in memory.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -118,11 +119,21 @@ impl Model {
         tokenizer: Option<&Path>,
     ) -> Result<(Self, Audit)> {
         let checkpoint = Arc::new(Checkpoint::open(path)?);
+        if let Some(dir) = tokenizer {
+            // A file of the folder that is not there just says nothing; the folder has to be one.
+            fs::read_dir(dir).map_err(|source| HostError::Read {
+                path: dir.to_owned(),
+                source,
+            })?;
+        }
         let described = config::read(&*checkpoint, config, tokenizer)?;
         let audit = keys::audit(&*checkpoint, &described.architecture);
-        let tokenizer = tokenizer
-            .map(Path::to_owned)
-            .or_else(|| described.text_encoder_dir.clone());
+        let tokenizer = tokenizer.map(Path::to_owned).or_else(|| {
+            described
+                .text_encoder_dir
+                .clone()
+                .filter(|d| TextTokenizer::is_in(d))
+        });
         let model = Self {
             checkpoint,
             described,
@@ -174,7 +185,7 @@ impl Source {
     /// # Errors
     /// It cannot be read, or is not usable.
     pub fn open(path: &Path, config: Option<&Path>, tokenizer: Option<&Path>) -> Result<Self> {
-        let meta = std::fs::metadata(path).map_err(|reason| SourceError::NotFound {
+        let meta = fs::metadata(path).map_err(|reason| SourceError::NotFound {
             path: path.to_owned(),
             reason,
         })?;

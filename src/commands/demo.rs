@@ -9,9 +9,10 @@ use image::GrayImage;
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 use socc::host::frames::{Clip, Selection, picture};
+use socc::scratch::Scratch;
 use socc::source::Source;
 
-use super::job::{Job, encode, report, since_ms};
+use super::job::{Job, Sentences, encode, report, since_ms};
 use super::{print, print_json};
 use crate::args::{DemoArgs, Size};
 
@@ -32,7 +33,7 @@ struct Expression {
 pub fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let engine = args.engine.open()?;
-    let temp = tempfile::tempdir().context("the system has no place for temporary files")?;
+    let temp = Scratch::new().context("the system has no place for temporary files")?;
     let dir = temp.path();
     ASSETS
         .extract(dir)
@@ -62,9 +63,11 @@ pub fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
             width: width as usize,
         },
         deformable: Default::default(),
-        expressions: &texts,
-        tokens: &tokens,
-        truth: &truth,
+        sentences: Sentences {
+            texts: &texts,
+            tokens: &tokens,
+            truth: &truth,
+        },
         out: &args.output,
         start,
         load_ms,

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use socc::bundle::{self, Contents, Manifest, ModelFacts};
 use socc::host::resize::detr_size;
+use socc::host::tokenizer::TextTokenizer;
 use socc::source::Model;
 use socc_exporter::model::{Request, build};
 
@@ -31,10 +32,12 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         probe: args.probe,
     };
     let stages = build(&model.checkpoint, arch, &request)?;
-    if model.tokenizer.is_none() {
-        eprintln!(
+    match &model.tokenizer {
+        // A damaged one would only be seen when the bundle is run.
+        Some(dir) => drop(TextTokenizer::from_dir(dir)?),
+        None => eprintln!(
             "note: no tokenizer is known, so the bundle runs sentences only with --tokenizer DIR"
-        );
+        ),
     }
     let contents = Contents {
         stages: &stages,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use image::{GrayImage, RgbImage};
-use ndarray::Array4;
+use ndarray::{Array4, ArrayView4};
 use serde::Serialize;
 use socc::host::frames::Clip;
 use socc::host::resize::{frames_tensor, resize};
@@ -14,14 +14,11 @@ use socc::results::Results;
 use socc::segment::{Answer, segment};
 use socc::source::Source;
 use socc_engines::Engine;
-use socc_exporter::model::Deformable;
+use socc_exporter::model::{Deformable, Request, STAGES};
 
 use super::table::Table;
 use crate::args::Size;
 use crate::progress;
-
-/// Stages of a pipeline, for the progress bar.
-const STAGES: usize = 6;
 
 /// What to do.
 pub struct Job<'a> {
@@ -33,16 +30,22 @@ pub struct Job<'a> {
     /// Size that the model sees.
     pub size: Size,
     pub deformable: Deformable,
-    pub expressions: &'a [String],
-    /// Tokens of each expression.
-    pub tokens: &'a [Vec<i64>],
-    /// Ground truth of each expression, if known.
-    pub truth: &'a [Vec<GrayImage>],
+    pub sentences: Sentences<'a>,
     pub out: &'a Path,
     /// When the command began, and what was spent so far.
     pub start: Instant,
     pub load_ms: f64,
     pub read_ms: f64,
+}
+
+/// What to look for.
+#[derive(Clone, Copy)]
+pub struct Sentences<'a> {
+    pub texts: &'a [String],
+    /// Tokens of each.
+    pub tokens: &'a [Vec<i64>],
+    /// Ground truth of each, if known.
+    pub truth: &'a [Vec<GrayImage>],
 }
 
 /// `result.json`.
@@ -131,54 +134,21 @@ pub fn encode(source: &Source, expressions: &[String]) -> anyhow::Result<Vec<Vec
 
 impl Job<'_> {
     /// Runs the clip and writes the result folder.
-    pub fn execute(self) -> anyhow::Result<JobResult> {
-        let mut results = Results::begin(self.out, self.clip, self.expressions.len())?;
+    pub fn execute(mut self) -> anyhow::Result<JobResult> {
+        let sentences = self.sentences;
+        let mut results = Results::begin(self.out, self.clip, sentences.texts.len())?;
         let resizing = Instant::now();
         let frames = model_frames(self.clip, self.size);
-        let read = self.read_ms + since_ms(resizing);
-
+        self.read_ms += since_ms(resizing);
         let compiling = Instant::now();
-        let mut request =
-            self.source
-                .request(self.clip.frames.len(), self.size.height, self.size.width);
-        if self.source.manifest().is_none() {
-            request.deformable = self.deformable;
-        }
-        let bar = progress::steps(STAGES, "compiling stages");
-        let mut pipeline = self
-            .source
-            .compile(self.engine, &request, &mut |_| bar.inc(1))?;
+        let request = self.request();
+        let bar = progress::steps(STAGES.len(), "compiling stages");
+        let source = self.source;
+        let mut pipeline = source.compile(self.engine, &request, &mut |_| bar.inc(1))?;
         bar.finish_and_clear();
-        let load = self.load_ms + since_ms(compiling);
-
-        let count = self.clip.frames.len() * self.expressions.len();
-        let bar = progress::steps(count, "segmenting");
-        let texts = encode_texts(&mut pipeline, self.tokens)?;
-        let mut write = 0.0;
-        let mut masks: Vec<Vec<GrayImage>> = vec![Vec::new(); self.expressions.len()];
-        let keep = !self.truth.is_empty();
-        let answers =
-            segment::<anyhow::Error>(&mut pipeline, frames.view(), &texts, &mut |found| {
-                let begin = Instant::now();
-                let mask = results.add(&found)?;
-                if keep {
-                    masks[found.expression].push(mask);
-                }
-                write += since_ms(begin);
-                bar.inc(1);
-                Ok(())
-            })?;
-        bar.finish_and_clear();
-        let mut expressions = Vec::new();
-        for (k, (text, answer)) in self.expressions.iter().zip(answers).enumerate() {
-            let truth = self.truth.get(k);
-            let quality = truth.map(|t| score(&masks[k], t)).transpose()?;
-            expressions.push(ExpressionResult {
-                text: text.clone(),
-                answer,
-                quality: quality.map(Quality::from),
-            });
-        }
+        self.load_ms += since_ms(compiling);
+        let (expressions, write) =
+            segment_all(&mut pipeline, frames.view(), sentences, &mut results)?;
         let (width, height) = self.clip.size();
         let result = JobResult {
             socc: env!("CARGO_PKG_VERSION"),
@@ -193,8 +163,8 @@ impl Job<'_> {
             model_width: self.size.width,
             expressions,
             times_ms: Times {
-                load,
-                read,
+                load: self.load_ms,
+                read: self.read_ms,
                 stages: stage_times(&pipeline),
                 write,
                 total: since_ms(self.start),
@@ -203,6 +173,56 @@ impl Job<'_> {
         results.finish(&result)?;
         Ok(result)
     }
+
+    /// What to compile for.
+    fn request(&self) -> Request {
+        let (frames, size) = (self.clip.frames.len(), self.size);
+        let mut request = self.source.request(frames, size.height, size.width);
+        if self.source.manifest().is_none() {
+            request.deformable = self.deformable;
+        }
+        request
+    }
+}
+
+/// Runs every sentence, hands what is found to `results`, and gives the answers with the milliseconds that writing
+/// took.
+fn segment_all(
+    pipeline: &mut Pipeline,
+    frames: ArrayView4<u8>,
+    sentences: Sentences<'_>,
+    results: &mut Results<'_>,
+) -> anyhow::Result<(Vec<ExpressionResult>, f64)> {
+    let Sentences {
+        texts,
+        tokens,
+        truth,
+    } = sentences;
+    let bar = progress::steps(results.frames() * texts.len(), "segmenting");
+    let encoded = encode_texts(pipeline, tokens)?;
+    let mut write = 0.0;
+    let mut masks: Vec<Vec<GrayImage>> = vec![Vec::new(); texts.len()];
+    let answers = segment::<anyhow::Error>(pipeline, frames, &encoded, &mut |found| {
+        let begin = Instant::now();
+        let mask = results.add(&found)?;
+        if !truth.is_empty() {
+            masks[found.expression].push(mask);
+        }
+        write += since_ms(begin);
+        bar.inc(1);
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    let mut expressions = Vec::new();
+    for (k, (text, answer)) in texts.iter().zip(answers).enumerate() {
+        let quality = truth.get(k).map(|t| score(&masks[k], t)).transpose()?;
+        expressions.push(ExpressionResult {
+            text: text.clone(),
+            answer,
+            quality: quality.map(Quality::from),
+        });
+    }
+    Ok((expressions, write))
 }
 
 fn model_frames(clip: &Clip, size: Size) -> Array4<u8> {

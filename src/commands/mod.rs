@@ -35,17 +35,37 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Prints text; a closed pipe is an error here, not a panic.
+/// Prints text for people.
 fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    write(&visible(text))
 }
 
 /// Prints a value as JSON.
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
-    Ok(print(&format!("{text}\n"))?)
+    Ok(write(&format!("{text}\n"))?)
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // The reader has gone, as `head` does: no fault of ours, and the exit code is another matter.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// Text whose control characters other than line ends are spelled out: names in a checkpoint must not command the
+/// terminal.
+pub fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() && c != '\n' {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 /// Bytes for people, in powers of ten.

@@ -8,7 +8,7 @@ use socc::host::frames::{Clip, Selection};
 use socc::host::resize::detr_size;
 use socc::source::Source;
 
-use super::job::{Job, encode, report, since_ms};
+use super::job::{Job, Sentences, encode, report, since_ms};
 use super::{print, print_json};
 use crate::args::{RunArgs, Size};
 
@@ -28,9 +28,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         size: model_size(&source, &clip, args.no_resize)?,
         clip: &clip,
         deformable: args.deformable.into(),
-        expressions: &args.expressions,
-        tokens: &tokens,
-        truth: &[],
+        sentences: Sentences {
+            texts: &args.expressions,
+            tokens: &tokens,
+            truth: &[],
+        },
         out: &args.output,
         start,
         load_ms,

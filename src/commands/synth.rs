@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use socc::scratch::Watch;
 use socc_exporter::synth::{self, Preset};
 
 use super::{megabytes, print};
@@ -10,6 +11,7 @@ use crate::progress;
 
 pub fn synth(args: &SynthArgs) -> anyhow::Result<ExitCode> {
     let preset: Preset = args.backbone.parse()?;
+    let _watch = Watch::new(&synth::partial_path(&args.output)?);
     let bar = progress::bytes(0, preset.name());
     let mut bytes = 0;
     synth::write(preset, &args.output, &mut |done, total| {

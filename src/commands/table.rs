@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::visible;
+
 /// Which side a column's cells lean to.
 #[derive(Clone, Copy)]
 pub enum Side {
@@ -30,7 +32,9 @@ impl Table {
 
     /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
+        // A row is a line.
+        self.rows
+            .push(cells.map(|cell| visible(&cell).replace('\n', " ")).into());
     }
 
     /// The table as text, each line ended.

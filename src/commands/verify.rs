@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use socc::verify::{self, Case, ExpressionReport, Report, Tolerance};
+use socc_exporter::model::STAGES;
 
 use super::table::Table;
 use super::{DIFFERENT, print, print_json};
@@ -24,7 +25,7 @@ pub fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     }
     let tokenizer = source.tokenizer().ok();
     let max_tokens = source.facts().max_tokens;
-    let bar = progress::steps(6, "compiling stages");
+    let bar = progress::steps(STAGES.len(), "compiling stages");
     let mut pipeline = source.compile(engine, &request, &mut |_| bar.inc(1))?;
     bar.set_message("running the case");
     let tokens = |text: &str| tokenizer.as_ref()?.encode(text, max_tokens).ok();

@@ -22,6 +22,12 @@ pub enum HostError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A result would replace what no earlier run left.
+    #[error("{path} is there already and is no result of socc; name another folder with -o")]
+    Foreign {
+        /// What is there.
+        path: PathBuf,
+    },
     /// A picture cannot be decoded, or has no pixels.
     #[error("frame {path} cannot be used: {reason}")]
     Frame {

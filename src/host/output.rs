@@ -27,7 +27,10 @@ const GAP: u32 = 4;
 pub fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| HostError::Write {
         path: path.to_owned(),
-        source,
+        source: match path.is_file() {
+            true => io::Error::new(source.kind(), "it is a file, not a folder"),
+            false => source,
+        },
     })
 }
 

@@ -12,7 +12,15 @@ use super::{HostError, Result};
 /// RoBERTa's byte-level BPE tokenizer.
 pub struct TextTokenizer(Tokenizer);
 
+const WHOLE: &str = "tokenizer.json";
+const PARTS: [&str; 2] = ["vocab.json", "merges.txt"];
+
 impl TextTokenizer {
+    /// Whether a folder has the files that [`Self::from_dir`] needs.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(WHOLE).is_file() || PARTS.iter().all(|name| dir.join(name).is_file())
+    }
+
     /// Loads `tokenizer.json`, or `vocab.json` and `merges.txt`, from a folder.
     ///
     /// # Errors
@@ -22,16 +30,15 @@ impl TextTokenizer {
             path: dir.to_owned(),
             reason,
         };
-        let json = dir.join("tokenizer.json");
+        if !Self::is_in(dir) {
+            return Err(fail("it has neither form".to_owned()));
+        }
+        let json = dir.join(WHOLE);
         if json.is_file() {
             let tokenizer = Tokenizer::from_file(&json).map_err(|e| fail(e.to_string()))?;
             return Ok(Self(plain(tokenizer)));
         }
-        let (vocab, merges) = (dir.join("vocab.json"), dir.join("merges.txt"));
-        if !vocab.is_file() || !merges.is_file() {
-            return Err(fail("it has neither form".to_owned()));
-        }
-        let (vocab, merges) = (vocab.to_string_lossy(), merges.to_string_lossy());
+        let [vocab, merges] = PARTS.map(|name| dir.join(name).to_string_lossy().into_owned());
         let bpe = BPE::from_file(&vocab, &merges)
             .build()
             .map_err(|e| fail(e.to_string()))?;

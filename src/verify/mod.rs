@@ -248,10 +248,15 @@ fn mask_iou(
     found: &Segmentation,
     golden: &ArrayD<f32>,
 ) -> f64 {
-    let query = match golden.shape() {
-        [_, 1, ..] => 0,
-        _ => expression.selected_query,
+    let queries = golden.shape().get(1).copied().unwrap_or(0);
+    let query = if queries == 1 {
+        0
+    } else {
+        expression.selected_query
     };
+    if query >= queries {
+        return 0.0;
+    }
     let (width, height) = case.clip.size();
     let (mut both, mut any) = (0, 0);
     let golden = golden.index_axis(Axis(1), query);

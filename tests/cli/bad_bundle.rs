@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::args;
 use crate::support::{asset, case, model, refused, socc};
@@ -67,6 +67,39 @@ fn damage_is_told_by_name() {
     manifest["stages"][0]["files"][0]["name"] = "../../secret".into();
     fs::write(&path, manifest.to_string()).unwrap();
     refuse(&bundle, &["manifest.json", "../../secret"]);
+    for (pointer, value, part) in [
+        ("/frames", json!(0), "no clip can have 0 frames"),
+        ("/frames", json!(1u64 << 50), "no clip can have"),
+        (
+            "/frames",
+            json!(2),
+            "no stage takes `frames uint8 [2, 3, 64, 64]`",
+        ),
+        ("/height", json!(31), "31x64"),
+        ("/width", json!(u64::MAX), "no clip can have"),
+        ("/stages", json!([]), "its stages are []"),
+        ("/stages/2/name", json!("../fusion"), "its stages are"),
+        ("/stages/1/rate", json!("expression"), "its stages are"),
+        (
+            "/stages/1/files",
+            json!([]),
+            "`visual_backbone` has no file",
+        ),
+        ("/stages/1/inputs/0/shape", json!([]), "no stage takes"),
+        ("/stages/1/files/0/bytes", json!(1), "manifest says 1"),
+        (
+            "/stages/1/files/0/name",
+            json!("/etc/passwd"),
+            "/etc/passwd",
+        ),
+        ("/stages/1/files/0/name", json!(".."), "not inside"),
+        ("/format_version", json!(1e30), "manifest.json"),
+    ] {
+        let mut bad: Value = serde_json::from_str(&text).unwrap();
+        *bad.pointer_mut(pointer).unwrap() = value;
+        fs::write(&path, bad.to_string()).unwrap();
+        refuse(&bundle, &[part]);
+    }
     fs::write(&path, &text[..text.len() / 2]).unwrap();
     refuse(&bundle, &["manifest.json", "socc export"]);
     fs::remove_file(&path).unwrap();

@@ -103,6 +103,46 @@ fn places() {
 }
 
 #[test]
+fn results_replace_nothing_but_results() {
+    let temp = tempfile::tempdir().unwrap();
+    let out = temp.path().join("out");
+    fs::create_dir_all(out.join("masks")).unwrap();
+    fs::write(out.join("masks/mine.png"), "mine").unwrap();
+    let frames = case("single").join("frames");
+    let run = args!["run", model(), "--video", &frames, "-e", TEXT, "-o", &out];
+    refused(run.clone(), &["masks", "another folder"]);
+    fs::write(out.join("result.json"), r#"{"expressions": []}"#).unwrap();
+    refused(run, &["masks", "another folder"]);
+    assert_eq!(
+        files(temp.path()),
+        ["out/masks/mine.png", "out/result.json"]
+    );
+}
+
+#[test]
+fn threads() {
+    let frames = case("single").join("frames");
+    let temp = tempfile::tempdir().unwrap();
+    let out = temp.path().join("out");
+    for threads in ["0", "100000"] {
+        let run = args![
+            "run",
+            model(),
+            "--video",
+            &frames,
+            "-e",
+            TEXT,
+            "-o",
+            &out,
+            "--threads",
+            threads
+        ];
+        refused(run, &["--threads", threads, "1024"]);
+    }
+    assert!(!out.exists());
+}
+
+#[test]
 fn engines() {
     let frames = case("single").join("frames");
     let temp = tempfile::tempdir().unwrap();

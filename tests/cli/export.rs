@@ -61,7 +61,7 @@ fn the_manifest_tells_the_truth() {
 }
 
 #[test]
-fn an_existing_folder_is_kept_unless_forced() {
+fn only_a_bundle_is_ever_replaced() {
     let temp = tempfile::tempdir().unwrap();
     let bundle = temp.path().join("bundle");
     fs::create_dir(&bundle).unwrap();
@@ -76,13 +76,52 @@ fn an_existing_folder_is_kept_unless_forced() {
         "--size",
         "32x32"
     ];
-    refused(export.clone(), &["not empty", "--force"]);
-    assert_eq!(files(temp.path()), ["bundle/notes.txt"]);
-    let mut forced = export;
+    let mut forced = export.clone();
     forced.push("--force".into());
+    refused(export.clone(), &["not empty", "--force"]);
+    refused(forced.clone(), &["bundle", "something else"]);
+    fs::write(bundle.join("manifest.json"), r#"{"name": "a web page's"}"#).unwrap();
+    refused(forced.clone(), &["bundle", "something else"]);
+    let untouched = ["bundle/manifest.json", "bundle/notes.txt"];
+    assert_eq!(files(temp.path()), untouched);
+
+    fs::remove_dir_all(&bundle).unwrap();
+    fs::write(&bundle, "a file").unwrap();
+    refused(export.clone(), &["bundle"]);
+    refused(forced.clone(), &["bundle"]);
+    assert_eq!(fs::read_to_string(&bundle).unwrap(), "a file");
+
+    fs::remove_file(&bundle).unwrap();
+    assert!(socc(export.clone()).status.success());
+    let whole = files(temp.path());
+    fs::write(bundle.join("fusion.onnx"), "damaged").unwrap();
+    refused(export, &["not empty", "--force"]);
     assert!(socc(forced).status.success());
-    assert!(!bundle.join("notes.txt").exists());
-    assert!(bundle.join("manifest.json").exists());
+    assert_eq!(files(temp.path()), whole);
+    let graph = fs::read(bundle.join("fusion.onnx")).unwrap();
+    assert_ne!(graph, b"damaged");
+}
+
+#[test]
+fn a_tokenizer_folder_must_hold_a_tokenizer() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, bundle) = (temp.path().join("tokens"), temp.path().join("bundle"));
+    let export = args![
+        "export",
+        model(),
+        "--tokenizer",
+        &dir,
+        "-o",
+        &bundle,
+        "--size",
+        "32x32"
+    ];
+    refused(export.clone(), &["tokens"]);
+    fs::create_dir(&dir).unwrap();
+    refused(export.clone(), &["tokens", "tokenizer.json"]);
+    fs::write(dir.join("tokenizer.json"), "{}").unwrap();
+    refused(export, &["tokens", "tokenizer.json"]);
+    assert!(!bundle.exists());
 }
 
 #[test]
@@ -106,5 +145,18 @@ fn impossible_clips_leave_nothing_behind() {
         export(["--frames", "2", "--size", "64x8"]),
         &["32x32", "64x8"],
     );
+    // Neither may cost memory or time before it is refused.
+    for clip in [
+        ["--frames", "2", "--size", "100000x100000"],
+        ["--frames", "1000000", "--size", "32x32"],
+        [
+            "--frames",
+            "18446744073709551615",
+            "--size",
+            "4294967297x64",
+        ],
+    ] {
+        refused(export(clip), &["too large", clip[1], "fewer frames"]);
+    }
     assert!(files(temp.path()).is_empty());
 }

@@ -192,3 +192,81 @@ fn a_selection_of_frames() {
         &["at least one frame"],
     );
 }
+
+/// What a sentence holds must not reach the terminal as a command, nor break the table.
+#[test]
+fn control_characters_are_shown_not_sent() {
+    let temp = tempfile::tempdir().unwrap();
+    let (video, out) = (case("single").join("frames"), temp.path().join("out"));
+    let text = "a red\x1b[31m\nsquare";
+    let output = socc(args![
+        "run",
+        model(),
+        "--video",
+        &video,
+        "-e",
+        text,
+        "-o",
+        &out
+    ]);
+    assert!(output.status.success());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("a red\\u{1b}[31m square"), "{printed}");
+    assert!(!printed.contains('\x1b'));
+}
+
+/// Whoever stops listening, as `head` does, gets no complaint.
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_no_error() {
+    use std::process::{Command, Stdio};
+    for (args, code) in [
+        (args!["inspect", model()], 0),
+        (args!["inspect", "nowhere"], 2),
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_socc"))
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    }
+}
+
+/// An interrupt in the middle leaves nothing, neither beside OUT nor among the system's temporary files.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+    let temp = tempfile::tempdir().unwrap();
+    let (place, system) = (temp.path().join("place"), temp.path().join("system"));
+    for dir in [&place, &system] {
+        fs::create_dir(dir).unwrap();
+    }
+    let entries = || fs::read_dir(&place).unwrap().count();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_socc"))
+        .args(args!["demo", "-o", &place.join("out")])
+        .env("TMPDIR", &system)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while entries() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(entries(), 0);
+    assert_eq!(fs::read_dir(&system).unwrap().count(), 0);
+}

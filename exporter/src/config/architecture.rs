@@ -95,11 +95,11 @@ pub struct ResNetConfig {
 pub struct TransformerConfig {
     /// Attention heads.
     pub heads: usize,
-    /// Encoder layers.
+    /// Encoder layers (0 is possible).
     pub enc_layers: usize,
     /// Decoder layers L.
     pub dec_layers: usize,
-    /// Sampling points per head and level in the encoder.
+    /// Sampling points per head and level in the encoder; 0 where that has no layers.
     pub enc_points: usize,
     /// Sampling points per head and level in the decoder.
     pub dec_points: usize,

@@ -14,6 +14,9 @@ const OFFICIAL_WINDOW: [usize; 3] = [8, 7, 7];
 /// Largest side of a window that is looked for.
 const MAX_WINDOW: usize = 128;
 
+/// Tokens of the largest window whose index is read; the official one has 392.
+const MAX_TOKENS: usize = 2048;
+
 /// Reads the backbone.
 pub(crate) fn read(shapes: &Shapes<'_>, ledger: &mut Ledger) -> Result<Backbone, ConfigError> {
     let patch = format!("{BODY}.patch_embed.proj.weight");
@@ -125,6 +128,7 @@ fn window(shapes: &Shapes<'_>, ledger: &mut Ledger) -> Result<[usize; 3], Config
     }
     if candidates.len() > 1
         && let Some(n) = tokens
+        && n <= MAX_TOKENS
         && let Some(index) = shapes.source.integers(&index_key)
         && index.len() == n.saturating_mul(n)
     {

@@ -156,6 +156,22 @@ pub enum Refusal {
         /// The other's key.
         key: String,
     },
+    /// As many decoder layers as queries.
+    #[error(
+        "it has {0} decoder layers and as many queries: the official random walk solves for one `[Q, Q]` matrix per layer, and PyTorch then takes the unit matrix for a batch of vectors, so its forward pass fails"
+    )]
+    LayersEqualQueries(usize),
+    /// Too few sampling points in the decoder.
+    #[error(
+        "its decoder samples {heads} heads * 4 levels * {points} points = {} places per query: the official decoder picks the best 30 of them and fails with fewer",
+        heads * 4 * points
+    )]
+    DecoderSamples {
+        /// Attention heads.
+        heads: usize,
+        /// Points per head and level.
+        points: usize,
+    },
     /// A backbone that the official constructor does not know.
     #[error(
         "its backbone is unknown ({0}): the official constructor knows video-swin-t, video-swin-s, video-swin-b and resnet50"

@@ -85,6 +85,7 @@ pub fn describe(
     let d_model = width(shapes, ledger)?;
     let (num_queries, num_proxies) = queries(shapes, ledger)?;
     let transformer = transformer(shapes, ledger, d_model)?;
+    refuse_unrunnable(shapes, &transformer, num_queries)?;
     let with_box_refine = box_refine(shapes, ledger, transformer.dec_layers)?;
     let temporal = temporal(shapes, ledger, d_model)?;
     let classes = "class_embed.0.weight";
@@ -169,6 +170,25 @@ fn refuse_settings(shapes: &Shapes<'_>, ledger: &mut Ledger) -> Result<(), Confi
     }
 }
 
+/// Least places that the official decoder picks from, per query.
+const LEAST_SAMPLES: usize = 30;
+
+/// Refuses dims with which the official code is built but cannot run.
+fn refuse_unrunnable(
+    shapes: &Shapes<'_>,
+    transformer: &TransformerConfig,
+    num_queries: usize,
+) -> Result<(), ConfigError> {
+    let (heads, points) = (transformer.heads, transformer.dec_points);
+    if heads.saturating_mul(points).saturating_mul(LEVELS) < LEAST_SAMPLES {
+        return Err(shapes.refused(Refusal::DecoderSamples { heads, points }));
+    }
+    if transformer.dec_layers == num_queries {
+        return Err(shapes.refused(Refusal::LayersEqualQueries(num_queries)));
+    }
+    Ok(())
+}
+
 /// C, and the check that there are four levels of it.
 fn width(shapes: &Shapes<'_>, ledger: &mut Ledger) -> Result<usize, ConfigError> {
     let key = "transformer.level_embed";
@@ -222,21 +242,18 @@ fn transformer(
     d_model: usize,
 ) -> Result<TransformerConfig, ConfigError> {
     let heads = heads(shapes, ledger, "DeformTransformer.nheads", d_model)?;
-    let hidden = "transformer.encoder.layers.0.linear1.weight";
+    let hidden = "transformer.decoder.layers.0.linear1.weight";
     feedforward(shapes, ledger, "DeformTransformer.dim_feedforward", hidden)?;
-    let mut layers = |part: &str, setting: &str| {
-        let keys = format!("transformer.{part}.layers");
-        ledger.shown(
-            setting,
-            shapes.layers(&keys)?,
-            &format!("{keys}.*"),
-            &[setting],
-        )
-    };
-    let enc_layers = layers("encoder", "DeformTransformer.enc_layers")?;
-    let dec_layers = layers("decoder", "DeformTransformer.dec_layers")?;
+    let (enc, dec) = ("transformer.encoder.layers", "transformer.decoder.layers");
+    let (enc_layers, dec_layers) = (shapes.count(enc)?, shapes.layers(dec)?);
+    for (part, layers, setting) in [
+        (enc, enc_layers, "DeformTransformer.enc_layers"),
+        (dec, dec_layers, "DeformTransformer.dec_layers"),
+    ] {
+        ledger.shown(setting, layers, &format!("{part}.*"), &[setting])?;
+    }
     let mut points = |attention: &str, setting: &str| {
-        let key = format!("transformer.{attention}.sampling_offsets.weight");
+        let key = format!("{attention}.sampling_offsets.weight");
         let [offsets, _] = shapes.axes::<2>(&key, "[heads * 4 * points * 2, d_model]")?;
         let per_point = heads.saturating_mul(LEVELS * 2);
         if !offsets.is_multiple_of(per_point) {
@@ -245,18 +262,23 @@ fn transformer(
         }
         ledger.shown(setting, offsets / per_point, &key, &[setting])
     };
+    let enc_points = match enc_layers {
+        0 => 0,
+        _ => points(
+            &format!("{enc}.0.self_attn"),
+            "DeformTransformer.enc_n_points",
+        )?,
+    };
+    let dec_points = points(
+        &format!("{dec}.0.cross_attn"),
+        "DeformTransformer.dec_n_points",
+    )?;
     Ok(TransformerConfig {
         heads,
         enc_layers,
         dec_layers,
-        enc_points: points(
-            "encoder.layers.0.self_attn",
-            "DeformTransformer.enc_n_points",
-        )?,
-        dec_points: points(
-            "decoder.layers.0.cross_attn",
-            "DeformTransformer.dec_n_points",
-        )?,
+        enc_points,
+        dec_points,
     })
 }
 

@@ -79,6 +79,26 @@ fn what_the_official_code_cannot_run_is_refused() {
             Some("controller_layers: {value: 1}"),
             "controller_layers is 1",
         ),
+        (
+            t().with(
+                "transformer.decoder.layers.0.cross_attn.sampling_offsets.weight",
+                &[32, 256],
+            ),
+            Some("DeformTransformer: {value: {nheads: 4}}"),
+            "samples 4 heads * 4 levels * 1 points = 16 places",
+        ),
+        (
+            [
+                "query_embed",
+                "voc.query_embed",
+                "voc.fq_pos",
+                "voc.video_query_embed",
+            ]
+            .iter()
+            .fold(t(), |t, key| t.with(&format!("{key}.weight"), &[3, 256])),
+            None,
+            "it has 3 decoder layers and as many queries",
+        ),
         (Table::default(), None, "no SOC++ key"),
     ] {
         let message = refusal(&table, text);
@@ -87,6 +107,15 @@ fn what_the_official_code_cannot_run_is_refused() {
             "{message}"
         );
     }
+}
+
+#[test]
+fn a_transformer_without_encoder_layers_runs_officially_too() {
+    let table = official('t').without("transformer.encoder.");
+    let arch = describe(&table, None, None).unwrap().architecture;
+    assert_eq!(arch.transformer.enc_layers, 0);
+    assert_eq!(arch.transformer.dec_layers, 3);
+    assert!(crate::keys::audit(&table, &arch).complete());
 }
 
 #[test]

@@ -13,6 +13,9 @@ use super::yaml::read_text;
 /// Channels per head of every published RoBERTa.
 const HEAD_CHANNELS: usize = 64;
 
+const WORDS: &str = "text_encoder.embeddings.word_embeddings.weight";
+const PLACES: &str = "text_encoder.embeddings.position_embeddings.weight";
+
 /// The part of `config.json` that matters.
 #[derive(Debug, Default, Deserialize)]
 struct RobertaJson {
@@ -33,10 +36,8 @@ pub(crate) fn read(
     ledger: &mut Ledger,
     tokenizer_dir: Option<&Path>,
 ) -> Result<(TextConfig, Option<PathBuf>), ConfigError> {
-    let words = "text_encoder.embeddings.word_embeddings.weight";
-    let places = "text_encoder.embeddings.position_embeddings.weight";
-    let [vocabulary, hidden] = shapes.axes::<2>(words, "[vocabulary, hidden]")?;
-    let [positions, _] = shapes.axes::<2>(places, "[positions, hidden]")?;
+    let [vocabulary, hidden] = shapes.axes::<2>(WORDS, "[vocabulary, hidden]")?;
+    let [positions, _] = shapes.axes::<2>(PLACES, "[positions, hidden]")?;
     let layers = shapes.layers("text_encoder.encoder.layer")?;
 
     let found = locate(ledger, tokenizer_dir)?;
@@ -45,28 +46,12 @@ pub(crate) fn read(
         None => (RobertaJson::default(), Origin::Default),
     };
     check_kind(shapes, &json)?;
-    for (name, said, shown, key) in [
-        ("text.hidden_size", json.hidden_size, hidden, words),
-        ("text.vocab_size", json.vocab_size, vocabulary, words),
-        (
-            "text.num_hidden_layers",
-            json.num_hidden_layers,
-            layers,
-            "text_encoder.encoder.layer.*",
-        ),
-        (
-            "text.max_position_embeddings",
-            json.max_position_embeddings,
-            positions,
-            places,
-        ),
-    ] {
-        let shape = Origin::Shape(key.to_owned());
-        match said {
-            Some(n) if n != shown => return Err(disagree(name, (&origin, n), (&shape, shown))),
-            _ => ledger.note(name, shown, shape),
-        }
-    }
+    agree(
+        ledger,
+        &json,
+        &origin,
+        [hidden, vocabulary, layers, positions],
+    )?;
     let from = |said: bool| {
         if said {
             origin.clone()
@@ -86,7 +71,7 @@ pub(crate) fn read(
         pad_token_id,
         from(json.pad_token_id.is_some()),
     );
-    let layer_norm_eps = json.layer_norm_eps.unwrap_or(1e-5);
+    let layer_norm_eps = epsilon(&json, found.as_deref())?;
     ledger.note(
         "text.layer_norm_eps",
         format!("{layer_norm_eps:e}"),
@@ -94,14 +79,14 @@ pub(crate) fn read(
     );
     let max_tokens = max_tokens(positions, pad_token_id).ok_or_else(|| {
         shapes.misshapen(
-            places,
+            PLACES,
             &format!("more positions than pad_token_id {pad_token_id} + 1"),
         )
     })?;
     ledger.note(
         "text.max_tokens",
         max_tokens,
-        Origin::Shape(places.to_owned()),
+        Origin::Shape(PLACES.to_owned()),
     );
     let text = TextConfig {
         layers,
@@ -112,6 +97,55 @@ pub(crate) fn read(
     };
     let dir = found.as_deref().and_then(Path::parent);
     Ok((text, dir.map(Path::to_owned)))
+}
+
+/// Notes what the shapes show: hidden width, vocabulary, layers, positions.
+///
+/// # Errors
+/// The text encoder's configuration says something else.
+fn agree(
+    ledger: &mut Ledger,
+    json: &RobertaJson,
+    origin: &Origin,
+    [hidden, vocabulary, layers, positions]: [usize; 4],
+) -> Result<(), ConfigError> {
+    for (name, said, shown, key) in [
+        ("text.hidden_size", json.hidden_size, hidden, WORDS),
+        ("text.vocab_size", json.vocab_size, vocabulary, WORDS),
+        (
+            "text.num_hidden_layers",
+            json.num_hidden_layers,
+            layers,
+            "text_encoder.encoder.layer.*",
+        ),
+        (
+            "text.max_position_embeddings",
+            json.max_position_embeddings,
+            positions,
+            PLACES,
+        ),
+    ] {
+        let shape = Origin::Shape(key.to_owned());
+        match said {
+            Some(n) if n != shown => return Err(disagree(name, (origin, n), (&shape, shown))),
+            _ => ledger.note(name, shown, shape),
+        }
+    }
+    Ok(())
+}
+
+/// What layer normalisations add to the variance.
+fn epsilon(json: &RobertaJson, path: Option<&Path>) -> Result<f32, ConfigError> {
+    let said = json.layer_norm_eps.unwrap_or(1e-5);
+    if said.is_finite() && said >= 0.0 {
+        return Ok(said);
+    }
+    Err(ConfigError::Setting {
+        path: path.map(Path::to_owned).unwrap_or_default(),
+        key: "layer_norm_eps".to_owned(),
+        expected: "a number that is not negative",
+        got: said.to_string(),
+    })
 }
 
 /// Positions count from `pad + 1`; the rest of the table is usable.

@@ -13,6 +13,7 @@ mod reduce;
 mod sample;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(crate) use arithmetic::onnx_dtype;
 pub use data::{Data, DataError, Initializer};
@@ -70,7 +71,7 @@ pub struct Graph {
     nodes: Vec<Node>,
     initializers: Vec<Initializer>,
     counters: HashMap<String, usize>,
-    constants: HashMap<(DType, Vec<usize>, Vec<u8>), Value>,
+    constants: HashMap<(DType, Vec<usize>, Arc<[u8]>), Value>,
 }
 
 impl Graph {
@@ -213,12 +214,12 @@ impl Graph {
     }
 
     fn shared(&mut self, dtype: DType, shape: &[usize], bytes: Vec<u8>) -> Result {
-        let key = (dtype, shape.to_vec(), bytes);
+        let key = (dtype, shape.to_vec(), Arc::from(bytes));
         if let Some(value) = self.constants.get(&key) {
             return Ok(*value);
         }
         let name = self.fresh("const");
-        let data = Data::Bytes(key.2.clone().into());
+        let data = Data::Bytes(Arc::clone(&key.2));
         let value = self.initializer(&name, dtype, shape, data)?;
         self.constants.insert(key, value);
         Ok(value)

@@ -16,6 +16,12 @@ const SIMILAR: f64 = 0.6;
 /// Names whose nearest is looked for, per list; the search is quadratic.
 const LOOKED_UP: usize = 100;
 
+/// Bytes of the longest name that is compared; the official ones have up to 80.
+const LONGEST: usize = 256;
+
+/// Names that are looked through; the official models have up to 1500.
+const CANDIDATES: usize = 10_000;
+
 /// What a checkpoint's keys are, seen from the official model of the same architecture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Audit {
@@ -179,7 +185,9 @@ pub fn nearest<'a>(key: &str, names: impl IntoIterator<Item = &'a str>) -> Optio
     let alike = |name: &str| strsim::normalized_levenshtein(key, name);
     names
         .into_iter()
-        // A length too different cannot be similar enough: saves the costly comparison.
+        .take(CANDIDATES)
+        // A length too different cannot be similar enough: saves the costly comparison. No official name is long.
+        .filter(|n| n.len().max(key.len()) <= LONGEST)
         .filter(|n| n.len().min(key.len()) as f64 >= SIMILAR * n.len().max(key.len()) as f64)
         .map(|name| (alike(name), name))
         .filter(|(score, _)| *score >= SIMILAR)

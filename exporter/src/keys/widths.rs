@@ -78,7 +78,7 @@ impl Widths {
             )
         });
         Self {
-            feedforward: rows("transformer.encoder.layers.0.linear1.weight", 2048),
+            feedforward: rows("transformer.decoder.layers.0.linear1.weight", 2048),
             temporal_feedforward: rows("voc.transformer_ffn_layers.0.linear1.weight", 2048),
             text_hidden,
             text_intermediate: rows(

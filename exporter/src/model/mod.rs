@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
-use crate::config::Architecture;
+use crate::config::{Architecture, Backbone};
 use crate::error::{ExportError, Result};
 use crate::graph::Graph;
 pub use crate::nn::Deformable;
@@ -74,6 +74,16 @@ pub struct StageGraph {
     pub graph: Graph,
 }
 
+/// Every stage and how often it runs, in the order of the data.
+pub const STAGES: [(&str, Rate); 6] = [
+    ("text_encoder", Rate::Expression),
+    ("visual_backbone", Rate::Clip),
+    ("fusion", Rate::ClipExpression),
+    ("transformer", Rate::ClipExpression),
+    ("temporal", Rate::ClipExpression),
+    ("mask_head", Rate::ClipExpression),
+];
+
 /// Emits all stages.
 ///
 /// # Errors
@@ -86,17 +96,18 @@ pub fn build(
     let shapes = Shapes::new(arch, request)?;
     let w = Weights::new(Arc::clone(checkpoint));
     type Emit = fn(&mut Graph, &Weights, &Shapes) -> Result<()>;
-    let stages: [(&'static str, Rate, Emit); 6] = [
-        ("text_encoder", Rate::Expression, text_encoder::emit),
-        ("visual_backbone", Rate::Clip, visual_backbone::emit),
-        ("fusion", Rate::ClipExpression, fusion::emit),
-        ("transformer", Rate::ClipExpression, transformer::emit),
-        ("temporal", Rate::ClipExpression, temporal::emit),
-        ("mask_head", Rate::ClipExpression, mask_head::emit),
+    let emitters: [Emit; STAGES.len()] = [
+        text_encoder::emit,
+        visual_backbone::emit,
+        fusion::emit,
+        transformer::emit,
+        temporal::emit,
+        mask_head::emit,
     ];
-    stages
+    STAGES
         .into_iter()
-        .map(|(name, rate, emit)| {
+        .zip(emitters)
+        .map(|((name, rate), emit)| {
             let mut graph = Graph::new(name);
             emit(&mut graph, &w, &shapes)?;
             Ok(StageGraph { name, rate, graph })
@@ -104,8 +115,11 @@ pub fn build(
         .collect()
 }
 
-/// Smallest side that the pyramid of strides 4 to 64 leaves meaningful.
-const MIN_SIDE: usize = 32;
+/// Smallest side of a frame, in pixels, that the pyramid of strides 4 to 64 leaves meaningful.
+pub const MIN_SIDE: usize = 32;
+
+/// Elements that a tensor may have: engines count them in 32 bits.
+const MAX_ELEMENTS: usize = i32::MAX as usize;
 
 /// Everything that follows from architecture and clip shape alone.
 pub(crate) struct Shapes {
@@ -129,6 +143,7 @@ impl Shapes {
                 "frames must be at least {MIN_SIDE}x{MIN_SIDE} pixels; got {h}x{w}"
             )));
         }
+        refuse_huge(arch, request)?;
         // Patch embedding pads to whole patches, merging to even sides, convolutions round up:
         // every step halves upwards.
         let half = |l: Level| Level {
@@ -157,4 +172,32 @@ impl Shapes {
     fn level_lengths(&self) -> [usize; 4] {
         self.levels.map(Level::len)
     }
+}
+
+/// Refuses a clip whose widest tensors no engine could count, before anything is made for its positions.
+fn refuse_huge(arch: &Architecture, request: &Request) -> Result<()> {
+    let (t, q) = (request.frames, arch.num_queries);
+    let positions = t
+        .saturating_mul(request.height.div_ceil(4))
+        .saturating_mul(request.width.div_ceil(4));
+    // A block's hidden layer at stride 4; sampled values of the levels from stride 8 on, which have a third as many
+    // positions; attention among all frames' queries.
+    let hidden = match &arch.backbone {
+        Backbone::VideoSwin(swin) => swin.embed_dim.saturating_mul(4),
+        Backbone::ResNet(_) => 256,
+    };
+    let sampled = arch.d_model.saturating_mul(arch.transformer.enc_points) / 3;
+    let queries = t.saturating_mul(q);
+    let attention = queries
+        .saturating_mul(queries)
+        .saturating_mul(arch.temporal.heads);
+    let widest = positions.saturating_mul(hidden.max(sampled)).max(attention);
+    if widest <= MAX_ELEMENTS {
+        return Ok(());
+    }
+    Err(ExportError::Request(format!(
+        "a clip of {t} frames of {}x{} pixels is too large: one tensor of it would have {widest} elements, and engines \
+         count up to {MAX_ELEMENTS}; take fewer frames (a bundle runs a longer video in windows) or a smaller size",
+        request.height, request.width
+    )))
 }

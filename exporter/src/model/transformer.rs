@@ -61,6 +61,9 @@ pub(super) fn emit(g: &mut Graph, w: &Weights, s: &Shapes) -> Result<()> {
 fn encoder(g: &mut Graph, w: &Weights, s: &Shapes, fused: Value) -> Result<Value> {
     let c = s.arch.d_model;
     let config = &s.arch.transformer;
+    if config.enc_layers == 0 {
+        return Ok(fused);
+    }
     let positions = g.scoped("transformer", |g| level_positions(g, w, s))?;
     let grid = g.scoped("transformer", |g| encoder_grid(g, s))?;
     let mut x = fused;

@@ -12,7 +12,7 @@ mod write;
 pub use error::{SynthError, UnknownPreset};
 pub use preset::Preset;
 pub use values::values;
-pub use write::{write, write_model};
+pub use write::{partial_path, write, write_model};
 
 #[cfg(test)]
 mod tests;

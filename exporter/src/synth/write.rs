@@ -59,8 +59,8 @@ pub fn write_model(
         path: path.to_owned(),
         source,
     };
-    let partial = Partial::beside(path)?;
-    let mut out = File::create_new(&partial.path).map_err(refused)?;
+    let partial = Partial(partial_path(path)?);
+    let mut out = File::create_new(&partial.0).map_err(refused)?;
     out.write_all(&header).map_err(refused)?;
     let mut done = header.len() as u64;
     progress(done, total);
@@ -77,32 +77,30 @@ pub fn write_model(
         }
     }
     drop(out);
-    fs::rename(&partial.path, path).map_err(refused)
+    fs::rename(&partial.0, path).map_err(refused)
+}
+
+/// The name under which [`write()`] writes `path` until it is whole.
+///
+/// # Errors
+/// `path` names no file.
+pub fn partial_path(path: &Path) -> Result<PathBuf, SynthError> {
+    let name = path.file_name().ok_or_else(|| SynthError::NoFileName {
+        path: path.to_owned(),
+    })?;
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.partial", process::id()));
+    Ok(path.with_file_name(hidden))
 }
 
 /// The file while it is written; removed when this is dropped, unless it was renamed.
-struct Partial {
-    path: PathBuf,
-}
-
-impl Partial {
-    fn beside(path: &Path) -> Result<Self, SynthError> {
-        let name = path.file_name().ok_or_else(|| SynthError::NoFileName {
-            path: path.to_owned(),
-        })?;
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}.partial", process::id()));
-        Ok(Self {
-            path: path.with_file_name(hidden),
-        })
-    }
-}
+struct Partial(PathBuf);
 
 impl Drop for Partial {
     fn drop(&mut self) {
         // After the rename there is nothing to remove; after a failure the cause is reported, not this.
-        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.0);
     }
 }
 
