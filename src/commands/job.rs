@@ -137,9 +137,6 @@ impl Job<'_> {
     pub fn execute(mut self) -> anyhow::Result<JobResult> {
         let sentences = self.sentences;
         let mut results = Results::begin(self.out, self.clip, sentences.texts.len())?;
-        let resizing = Instant::now();
-        let frames = model_frames(self.clip, self.size);
-        self.read_ms += since_ms(resizing);
         let compiling = Instant::now();
         let request = self.request();
         let bar = progress::steps(STAGES.len(), "compiling stages");
@@ -147,6 +144,10 @@ impl Job<'_> {
         let mut pipeline = source.compile(self.engine, &request, &mut |_| bar.inc(1))?;
         bar.finish_and_clear();
         self.load_ms += since_ms(compiling);
+        // Only now: an absurd size was refused above.
+        let resizing = Instant::now();
+        let frames = model_frames(self.clip, self.size);
+        self.read_ms += since_ms(resizing);
         let (expressions, write) =
             segment_all(&mut pipeline, frames.view(), sentences, &mut results)?;
         let (width, height) = self.clip.size();

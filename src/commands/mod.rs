@@ -14,6 +14,7 @@ mod verify;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::bail;
 use serde::Serialize;
 
 use crate::args::Command;
@@ -36,22 +37,23 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints text for people.
-fn print(text: &str) -> io::Result<()> {
+fn print(text: &str) -> anyhow::Result<()> {
     write(&visible(text))
 }
 
 /// Prints a value as JSON.
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
-    Ok(write(&format!("{text}\n"))?)
+    write(&format!("{text}\n"))
 }
 
-fn write(text: &str) -> io::Result<()> {
+fn write(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // The reader has gone, as `head` does: no fault of ours, and the exit code is another matter.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => done,
+        Err(e) => bail!("cannot write to standard output: {e}"),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -94,7 +94,7 @@ fn places() {
         "-o",
         &inside
     ];
-    refused(run, &["file/out"]);
+    refused(run, &["/file: it is a file, not a folder"]);
     let export = args!["export", model(), "-o", &inside];
     refused(export, &["file"]);
     let synth = args!["synth", "--backbone", "resnet50", "-o", &inside];

@@ -60,7 +60,8 @@ pub(super) fn open(
         .read_to_end(&mut header)
         .map_err(io)?;
     // Checks that the tensors follow each other without holes and that their sizes are those of their shapes.
-    let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| corrupt(e.to_string()))?;
+    let metadata: Metadata = serde_json::from_slice(&header)
+        .map_err(|e| corrupt(format!("its header cannot be read: {e}")))?;
     let (expected, got) = (metadata.data_len() as u64, file_len - length - 8);
     if expected != got {
         return Err(corrupt(format!(

@@ -72,9 +72,10 @@ fn unfitting(shapes: &Shapes<'_>, ledger: &Ledger, made: usize, tried: &MaskConf
             remedy: "the configuration file it was trained with",
         };
     };
+    let parameters = tried.parameters();
     let layout = format!(
         "{} parameters ({} layers, {} channels, rel_coord {}, mask_kernels_dim {})",
-        tried.parameters().unwrap_or_default(),
+        parameters.map_or("uncountable".to_owned(), |n| n.to_string()),
         tried.controller_layers,
         tried.dynamic_channels,
         tried.rel_coord,

@@ -140,7 +140,8 @@ impl Shapes {
         }
         if h < MIN_SIDE || w < MIN_SIDE {
             return Err(ExportError::Request(format!(
-                "frames must be at least {MIN_SIDE}x{MIN_SIDE} pixels; got {h}x{w}"
+                "frames must be at least {MIN_SIDE}x{MIN_SIDE} pixels when the model sees them; got {h}x{w}; take a \
+                 larger size"
             )));
         }
         refuse_huge(arch, request)?;

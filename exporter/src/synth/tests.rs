@@ -121,7 +121,7 @@ fn small(with_box_refine: bool) -> (Architecture, Widths) {
         patch: [4, 4],
     });
     arch.d_model = 128;
-    arch.num_queries = 3;
+    arch.num_queries = 4;
     arch.with_box_refine = with_box_refine;
     arch.text.layers = 1;
     arch.text.heads = 1;
