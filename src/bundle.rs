@@ -111,7 +111,7 @@ impl Manifest {
 pub struct SourceFile {
     /// Its name.
     pub file: String,
-    /// [`Checkpoint::fingerprint`]: tells it from other checkpoints.
+    /// [`socc_exporter::checkpoint::Checkpoint::fingerprint`]: tells it from other checkpoints.
     pub fingerprint: String,
 }
 

@@ -179,7 +179,7 @@ pub enum Refusal {
     Backbone(String),
     /// A mask head that cannot run.
     #[error(
-        "controller_layers is {0}: the official mask head splits its parameters right only with at least 2 layers"
+        "controller_layers is {0}: the official mask head takes its last layer for one of a single channel, which its only layer is just with dynamic_mask_channels 1"
     )]
     ControllerLayers(usize),
     /// A text encoder with another computation.

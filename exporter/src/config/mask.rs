@@ -15,10 +15,10 @@ pub(crate) fn read(shapes: &Shapes<'_>, ledger: &mut Ledger) -> Result<MaskConfi
     let [made, _] = shapes.axes::<2>(COUNT_KEY, "[made parameters, d_model]")?;
 
     let controller_layers = ledger.setting("controller_layers", 3)?;
-    if controller_layers < 2 {
+    let said_channels = ledger.number("dynamic_mask_channels")?.filter(|n| *n > 0);
+    if controller_layers < 2 && said_channels != Some(1) {
         return Err(shapes.refused(Refusal::ControllerLayers(controller_layers)));
     }
-    let said_channels = ledger.number("dynamic_mask_channels")?.filter(|n| *n > 0);
     let said_coords = ledger.flag("rel_coord")?;
     let config = |dynamic_channels: usize, rel_coord: bool| MaskConfig {
         kernels_dim,

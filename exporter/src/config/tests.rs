@@ -240,3 +240,15 @@ fn other_windows_are_read_from_the_index() {
     );
     assert!(error(&odd, None).contains("[2534, 3], expected [(2t-1)(2h-1)(2w-1), heads]"));
 }
+
+#[test]
+fn a_mask_head_of_one_layer_has_one_channel() {
+    let table = official('t').with("controller.layers.2.weight", &[11, 256]);
+    let text = "controller_layers: 1\ndynamic_mask_channels: 1";
+    let mask = describe(&table, yaml(text), None)
+        .unwrap()
+        .architecture
+        .mask;
+    assert_eq!((mask.controller_layers, mask.dynamic_channels), (1, 1));
+    assert_eq!((mask.kernels_dim, mask.rel_coord), (8, true));
+}

@@ -59,6 +59,9 @@ pub enum GraphError {
 /// Result of adding a node.
 pub type Result<T = Value> = std::result::Result<T, GraphError>;
 
+/// Type, shape and bytes by which equal constants are told.
+type Constant = (DType, Vec<usize>, Arc<[u8]>);
+
 /// A graph under construction, and what is emitted from it.
 #[derive(Debug)]
 pub struct Graph {
@@ -71,7 +74,7 @@ pub struct Graph {
     nodes: Vec<Node>,
     initializers: Vec<Initializer>,
     counters: HashMap<String, usize>,
-    constants: HashMap<(DType, Vec<usize>, Arc<[u8]>), Value>,
+    constants: HashMap<Constant, Value>,
 }
 
 impl Graph {
