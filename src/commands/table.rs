@@ -33,8 +33,8 @@ impl Table {
     /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         // A row is a line.
-        self.rows
-            .push(cells.map(|cell| visible(&cell).replace('\n', " ")).into());
+        let line = |cell: String| shorten(visible(&cell).replace('\n', " "));
+        self.rows.push(cells.map(line).into());
     }
 
     /// The table as text, each line ended.
@@ -62,5 +62,15 @@ impl Table {
             out.push('\n');
         }
         out
+    }
+}
+
+/// Characters of the longest cell that is printed whole.
+const MAX_CELL: usize = 200;
+
+fn shorten(cell: String) -> String {
+    match cell.char_indices().nth(MAX_CELL) {
+        Some((end, _)) => format!("{}...", &cell[..end]),
+        None => cell,
     }
 }

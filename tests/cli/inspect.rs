@@ -73,6 +73,24 @@ fn a_misspelt_key_is_named_with_its_neighbour() {
 }
 
 #[test]
+fn an_absurd_key_is_cut_and_shows_its_control_characters() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("model.safetensors");
+    let absurd = format!("\u{1b}[31m{}", "x".repeat(100_000));
+    altered(&path, |name, view| {
+        let renamed = name == "voc.decoder_norm.bias";
+        let name = if renamed { &absurd } else { name };
+        (name.to_owned(), view.shape().to_vec())
+    });
+    let output = socc(args!["inspect", &path, "--config", &asset("config.yaml")]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("1 unused:"), "{text}");
+    assert!(text.contains("\\u{1b}[31mxxx") && !text.contains('\u{1b}'));
+    assert!(text.lines().all(|line| line.chars().count() < 600));
+}
+
+#[test]
 fn a_wrong_shape_is_named_with_both_shapes() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("model.safetensors");

@@ -1,13 +1,16 @@
 //! Files of `torch.save`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::fs::File;
+use std::io::{self, BufReader};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use pytorch_reader::{
     DType as TorchDType, OpCode, PickleError, PickleValue, PytorchError, PytorchReader, Tensor,
 };
+
+use zip::ZipArchive;
 
 use super::{CheckpointError, Format, Result, TensorInfo, strip_module};
 use crate::tensor::DType;
@@ -17,6 +20,10 @@ const STATE_DICT_KEYS: [&str; 3] = ["model_state_dict", "model", "state_dict"];
 
 /// Bytes that a tensor of repeated or compressed elements may have although the file is smaller.
 const REPEATED_BYTES: u64 = 256 << 20;
+
+/// Longest pickle in an archive, unpacked; that of a full-size model with its optimiser has less than one megabyte. Its
+/// objects take some 20 times as much memory.
+const MAX_PICKLE_BYTES: u64 = 16 << 20;
 
 pub(super) struct Tensors {
     path: PathBuf,
@@ -38,6 +45,9 @@ pub(super) fn open(
             reason: "it starts like none of the known formats".to_owned(),
         });
     };
+    if format == Format::TorchZip {
+        refuse_bomb(path)?;
+    }
     let tensors = strip_module(state_dict(path)?.into_iter().collect());
     let mut infos = BTreeMap::new();
     for (name, tensor) in &tensors {
@@ -141,6 +151,34 @@ fn unreadable(
     }
     let reason = reason(&source);
     CheckpointError::Corrupt { path, reason }
+}
+
+/// Refuses an archive of a few bytes whose pickle would unpack to more than any checkpoint's. What else is wrong with
+/// the archive is the reader's to say; it holds entries to the size that they declare.
+fn refuse_bomb(path: &Path) -> Result<()> {
+    let Some(mut archive) = File::open(path)
+        .ok()
+        .and_then(|file| ZipArchive::new(BufReader::new(file)).ok())
+    else {
+        return Ok(());
+    };
+    for i in 0..archive.len() {
+        let Ok(entry) = archive.by_index_raw(i) else {
+            continue;
+        };
+        if entry.name().is_ok_and(|name| name.ends_with("data.pkl"))
+            && entry.size() > MAX_PICKLE_BYTES
+        {
+            return Err(CheckpointError::Corrupt {
+                path: path.to_owned(),
+                reason: format!(
+                    "its pickle claims {} bytes where no checkpoint needs more than {MAX_PICKLE_BYTES}",
+                    entry.size()
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a view that repeats its elements until nothing could hold it: a stride of 0 lets one element claim to be any

@@ -37,7 +37,7 @@ pub enum ConfigError {
     },
     /// A key that every SOC++ checkpoint has is missing.
     #[error(
-        "{file}: no `{key}`, which every SOC++ checkpoint has{}; `socc inspect` lists all missing keys",
+        "{file}: no `{key}`, which every SOC++ checkpoint has{}; give a complete checkpoint, with the official names",
         nearest.as_ref().map(|n| format!(" (nearest: `{n}`)")).unwrap_or_default()
     )]
     Missing {

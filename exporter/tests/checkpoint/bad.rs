@@ -1,6 +1,7 @@
 //! Files that must be refused, each with a sentence that says why and what to do.
 
 use std::fs;
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use socc_exporter::checkpoint::{Checkpoint, CheckpointError};
@@ -112,6 +113,27 @@ fn other_files_are_no_checkpoints() {
         refusal(file.path()),
         CheckpointError::Corrupt { .. }
     ));
+}
+
+#[test]
+fn a_pickle_that_unpacks_to_more_than_any_is_refused() {
+    // Stored here; packed, the same is an archive of 17 kB whose objects take gigabytes.
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    writer.start_file("archive/data.pkl", stored).unwrap();
+    writer.write_all(b"\x80\x02").unwrap();
+    writer.write_all(&vec![b']'; 17 << 20]).unwrap();
+    let file = TempFile::new(writer.finish().unwrap().get_ref());
+    match refusal(file.path()) {
+        CheckpointError::Corrupt { reason, .. } => {
+            assert!(
+                reason.starts_with("its pickle claims 17825794 bytes"),
+                "{reason}"
+            );
+        }
+        error => panic!("{error}"),
+    }
 }
 
 #[test]
