@@ -111,7 +111,7 @@ def matmul_peak(threads):
         start = time.perf_counter()
         torch.mm(a, b)
         times.append(time.perf_counter() - start)
-    return 2 * 2048**3 / statistics.median(times) / 1e9
+    return 2 * 2048**3 / min(times) / 1e9
 
 
 def stage_gflop(path, tokens):
@@ -224,7 +224,7 @@ def clip_figures(args, work):
             socc_run(args, work, engine, 1)
             rounds[engine].append(socc_run(args, work, engine, 1))
     median = statistics.median
-    result = {"matmul_gflops": median(peaks), "gflop": gflop, "engines": {}}
+    result = {"matmul_gflops": max(peaks), "gflop": gflop, "engines": {}}
     if official:
         result["official_s"] = median(torch_s)
     for engine, runs in rounds.items():

@@ -58,7 +58,7 @@ impl OnnxRuntime {
     fn builder(&self) -> ort::Result<SessionBuilder> {
         let mut builder = Session::builder(&self.library.environment)?
             .with_optimization_level(GraphOptimizationLevel::Level3)?
-            // Without it, Q/DQ products of u8 by s8 saturate on CPUs that lack VNNI: 13-19 % off (PROBES.md).
+            // Without it, Q/DQ products of u8 by s8 saturate on CPUs that lack VNNI: 13-19 % off.
             .with_config_entry("session.x64quantprecision", "1")?
             .with_log_level(LogLevel::Error)?;
         if let Some(threads) = self.threads {
