@@ -4,5 +4,10 @@
 //! follows from it. Nothing here runs a graph: whoever does feeds the activations in.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod hazards;
 pub mod method;
+pub mod passes;
+pub mod place;
+pub mod precision;
+pub mod rules;
 pub mod table;

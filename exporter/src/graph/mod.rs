@@ -9,6 +9,7 @@ mod data;
 mod layout;
 mod linear;
 mod node;
+mod quantize;
 mod reduce;
 mod sample;
 
@@ -136,6 +137,16 @@ impl Graph {
     /// Names, types and shapes of the outputs.
     pub fn outputs(&self) -> Vec<TensorSpec> {
         self.outputs.iter().map(|v| self.spec(*v).clone()).collect()
+    }
+
+    /// The inputs.
+    pub fn input_values(&self) -> &[Value] {
+        &self.inputs
+    }
+
+    /// The outputs.
+    pub fn output_values(&self) -> &[Value] {
+        &self.outputs
     }
 
     /// Name, type and shape of a value.
