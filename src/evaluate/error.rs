@@ -17,13 +17,19 @@ pub enum EvaluateError {
     Host(#[from] HostError),
     /// No pipeline can be had for a clip's shape.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(Box<SourceError>),
     /// The pipeline fails.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     /// Masks cannot be compared.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+}
+
+impl From<SourceError> for EvaluateError {
+    fn from(error: SourceError) -> Self {
+        Self::Source(Box::new(error))
+    }
 }
 
 /// Result of evaluating.
