@@ -5,4 +5,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod method;
+pub mod observe;
+pub mod scale;
 pub mod table;
