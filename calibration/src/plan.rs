@@ -87,4 +87,12 @@ impl PrecisionPlan {
             plan => Ok(plan),
         }
     }
+
+    /// Refuses a plan that was made for another checkpoint than that of fingerprint `expected`.
+    ///
+    /// # Errors
+    /// It was.
+    pub fn check_checkpoint(&self, expected: &str) -> Result<(), TableError> {
+        KIND.check_checkpoint(&self.checkpoint, expected)
+    }
 }
