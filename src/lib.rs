@@ -5,6 +5,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bundle;
+pub mod dataset;
+pub mod evaluate;
 pub mod host;
 pub mod metrics;
 pub mod pipeline;
