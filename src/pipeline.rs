@@ -102,6 +102,39 @@ impl Pipeline {
         })
     }
 
+    /// Compiles a stage for this pipeline's engine without making it part of the pipeline.
+    ///
+    /// # Errors
+    /// The engine refuses its graph.
+    pub fn prepare(&self, stage: StageInput) -> Result<Box<dyn Stage>> {
+        Ok(self.engine.compile(StageModel {
+            name: stage.name,
+            inputs: stage.inputs,
+            outputs: stage.outputs,
+            source: stage.source,
+        })?)
+    }
+
+    /// Puts another form of stage `name` in its place and gives the old one back; one that the pipeline does not have
+    /// comes back itself.
+    pub fn exchange(&mut self, name: &str, stage: Box<dyn Stage>) -> Box<dyn Stage> {
+        match self.stages.iter_mut().find(|c| c.name == name) {
+            Some(compiled) => std::mem::replace(&mut compiled.stage, stage),
+            None => stage,
+        }
+    }
+
+    /// Runs one stage on `values` and adds what it gives.
+    ///
+    /// # Errors
+    /// A value is missing, or the engine fails.
+    pub fn run_stage(&mut self, name: &str, values: &mut Values) -> Result<()> {
+        for compiled in self.stages.iter_mut().filter(|c| c.name == name) {
+            compiled.run(values)?;
+        }
+        Ok(())
+    }
+
     /// Name of the engine.
     pub fn engine_name(&self) -> &str {
         self.engine.name()
@@ -163,20 +196,28 @@ impl Pipeline {
 
     fn run(&mut self, rate: Rate, values: &mut Values) -> Result<()> {
         for compiled in self.stages.iter_mut().filter(|c| c.rate == rate) {
-            let inputs = compiled.stage.inputs().iter().map(|spec| {
-                let found = values.get(&spec.name).cloned();
-                found.ok_or_else(|| PipelineError::Missing {
-                    stage: compiled.name.clone(),
-                    tensor: spec.name.clone(),
-                })
-            });
-            let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
-            let start = Instant::now();
-            let outputs = compiled.stage.run(&inputs)?;
-            compiled.runs_ms.push(start.elapsed().as_secs_f64() * 1e3);
-            let names = compiled.stage.outputs().iter().map(|s| s.name.clone());
-            values.extend(names.zip(outputs));
+            compiled.run(values)?;
         }
+        Ok(())
+    }
+}
+
+impl Compiled {
+    /// Takes its operands from `values` and adds its results.
+    fn run(&mut self, values: &mut Values) -> Result<()> {
+        let inputs = self.stage.inputs().iter().map(|spec| {
+            let found = values.get(&spec.name).cloned();
+            found.ok_or_else(|| PipelineError::Missing {
+                stage: self.name.clone(),
+                tensor: spec.name.clone(),
+            })
+        });
+        let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
+        let start = Instant::now();
+        let outputs = self.stage.run(&inputs)?;
+        self.runs_ms.push(start.elapsed().as_secs_f64() * 1e3);
+        let names = self.stage.outputs().iter().map(|s| s.name.clone());
+        values.extend(names.zip(outputs));
         Ok(())
     }
 }
