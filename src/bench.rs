@@ -15,6 +15,8 @@ pub mod memory;
 mod report;
 mod sampler;
 mod stats;
+#[cfg(test)]
+mod tests;
 pub mod units;
 mod warnings;
 mod workload;

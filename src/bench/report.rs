@@ -239,7 +239,26 @@ impl Report {
                 known: SCHEMA_VERSION,
             });
         }
-        serde_json::from_str(&text).map_err(|e| foreign(e.to_string()))
+        let report: Self = serde_json::from_str(&text).map_err(|e| foreign(e.to_string()))?;
+        match report.flaw() {
+            None => Ok(report),
+            Some(flaw) => Err(foreign(flaw)),
+        }
+    }
+
+    /// What is wrong with it, if its figures cannot have been measured.
+    fn flaw(&self) -> Option<String> {
+        let mut series = self.series();
+        let sound = |s: &Series| {
+            let all = || s.samples_ms.iter().chain(&s.starts_ms);
+            !s.samples_ms.is_empty()
+                && s.samples_ms.len() == s.starts_ms.len()
+                && all().all(|ms| ms.is_finite() && *ms >= 0.0)
+        };
+        let (name, _) = series.find(|(_, s)| !sound(s))?;
+        Some(format!(
+            "`{name}` has no samples, or samples that are no times"
+        ))
     }
 
     /// The stages and the whole, by name.

@@ -70,7 +70,7 @@ fn series(report: &Report, all: &mut Vec<Warning>) {
         .collect();
     if !unstable.is_empty() {
         let text = format!(
-            "unstable, coefficient of variation above {}: {}",
+            "the coefficient of variation is above {}: {}",
             percent(MOST_COV),
             unstable.join(", ")
         );

@@ -85,7 +85,7 @@ fn warnings(page: &mut Page, report: &Report) {
 
 fn figures(page: &mut Page, report: &Report) {
     let rows = table::stages(report).into_iter();
-    let table = page::table(&table::HEADERS, rows, "figures");
+    let table = page::table(&table::HEADERS, rows, "summed");
     page.section(
         "Stages, milliseconds",
         &format!("<div class=\"scroll\">{table}</div>"),
