@@ -6,6 +6,8 @@
 
 pub mod bench;
 pub mod bundle;
+pub mod dataset;
+pub mod evaluate;
 pub mod host;
 pub mod metrics;
 pub mod pipeline;

@@ -52,6 +52,43 @@ impl Score {
     }
 }
 
+/// Sums over frames, for masks that come one after the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Tally {
+    j: f64,
+    f: f64,
+    frames: usize,
+}
+
+impl Tally {
+    /// Counts one more frame.
+    ///
+    /// # Errors
+    /// The sizes differ.
+    pub fn add(&mut self, pred: &GrayImage, truth: &GrayImage) -> Result<(), MetricsError> {
+        if pred.dimensions() != truth.dimensions() {
+            return Err(MetricsError::Size {
+                index: self.frames,
+                pred: pred.dimensions(),
+                truth: truth.dimensions(),
+            });
+        }
+        self.j += jaccard(pred, truth);
+        self.f += boundary_f(pred, truth);
+        self.frames += 1;
+        Ok(())
+    }
+
+    /// Means over the frames so far; `None` if there were none.
+    pub fn score(&self) -> Option<Score> {
+        let frames = self.frames as f64;
+        (self.frames > 0).then(|| Score {
+            j: self.j / frames,
+            f: self.f / frames,
+        })
+    }
+}
+
 /// Means over all frames, the first and last included: that is the evaluation's "unsupervised"
 /// task, which the official `eval_davis.py` runs by default (the "semi-supervised" one drops both).
 /// Frames in which both masks are empty count as 1. Any value above 0 belongs to the object.
@@ -59,29 +96,18 @@ impl Score {
 /// # Errors
 /// There are no masks, not as many predictions as truths, or sizes differ.
 pub fn score(pred: &[GrayImage], truth: &[GrayImage]) -> Result<Score, MetricsError> {
-    if pred.len() != truth.len() || pred.is_empty() {
-        return Err(MetricsError::Count {
-            pred: pred.len(),
-            truth: truth.len(),
-        });
+    let count = MetricsError::Count {
+        pred: pred.len(),
+        truth: truth.len(),
+    };
+    if pred.len() != truth.len() {
+        return Err(count);
     }
-    let (mut j, mut f) = (0.0, 0.0);
-    for (index, (p, t)) in pred.iter().zip(truth).enumerate() {
-        if p.dimensions() != t.dimensions() {
-            return Err(MetricsError::Size {
-                index,
-                pred: p.dimensions(),
-                truth: t.dimensions(),
-            });
-        }
-        j += jaccard(p, t);
-        f += boundary_f(p, t);
+    let mut tally = Tally::default();
+    for (p, t) in pred.iter().zip(truth) {
+        tally.add(p, t)?;
     }
-    let frames = pred.len() as f64;
-    Ok(Score {
-        j: j / frames,
-        f: f / frames,
-    })
+    tally.score().ok_or(count)
 }
 
 /// Region similarity J: intersection over union, 1 where both masks are empty, NaN where their

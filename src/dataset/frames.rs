@@ -1,0 +1,121 @@
+//! Frames of a video from a folder of pictures, with substitutes for what is missing.
+
+use std::path::{Path, PathBuf};
+
+use image::{ExtendedColorType, ImageDecoder, ImageReader, RgbImage};
+
+use super::{DatasetError, Finding, FindingKind, Findings, Result};
+use crate::host::frames::picture;
+use crate::host::resize::resize;
+
+/// Endings that a frame's file may have, the official one first.
+const ENDINGS: [&str; 3] = ["jpg", "png", "jpeg"];
+
+/// Receives frames in order: index, picture.
+pub(super) type Sink<'a> = &'a mut dyn FnMut(usize, &RgbImage) -> Result<()>;
+
+/// Reads the frames called `names` in `folder`, one after the other. A frame that is missing or
+/// unreadable is replaced by the one before it, or the first that there is; one of another size than
+/// the first is resized to it. All that is noted.
+pub(super) fn read(
+    video: &str,
+    folder: &Path,
+    names: &[String],
+    findings: &mut Findings,
+    sink: Sink<'_>,
+) -> Result<()> {
+    let mut last: Option<RgbImage> = None;
+    let mut waiting = 0;
+    for (index, name) in names.iter().enumerate() {
+        let Some(frame) = one(video, folder, name, findings)? else {
+            match &last {
+                Some(stand_in) => sink(index, stand_in)?,
+                None => waiting += 1,
+            }
+            continue;
+        };
+        let frame = match &last {
+            Some(first) if first.dimensions() != frame.dimensions() => {
+                let ((w, h), (got_w, got_h)) = (first.dimensions(), frame.dimensions());
+                let detail =
+                    format!("it is {got_w}x{got_h} where the frames before it are {w}x{h}");
+                findings.note(Finding::new(FindingKind::FrameSize, video, detail).frame(name))?;
+                resize(&frame, w, h)
+            }
+            _ => frame,
+        };
+        for earlier in index - waiting..=index {
+            sink(earlier, &frame)?;
+        }
+        waiting = 0;
+        last = Some(frame);
+    }
+    match last {
+        Some(_) => Ok(()),
+        None => Err(DatasetError::NoFrames {
+            video: video.to_owned(),
+            folder: folder.to_owned(),
+        }),
+    }
+}
+
+/// One frame, or `None` where it is missing or unreadable.
+fn one(
+    video: &str,
+    folder: &Path,
+    name: &str,
+    findings: &mut Findings,
+) -> Result<Option<RgbImage>> {
+    let Some(path) = find(folder, name) else {
+        let detail = format!("there is no {name}.jpg or .png in {}", folder.display());
+        let finding = Finding::new(FindingKind::MissingFrame, video, detail);
+        findings.note(finding.frame(name))?;
+        return Ok(None);
+    };
+    match picture(&path) {
+        Ok(frame) => {
+            if let Some(colours) = odd_colours(&path) {
+                let detail = format!("{} has {colours}", path.display());
+                let finding = Finding::new(FindingKind::FrameColours, video, detail);
+                findings.note(finding.frame(name))?;
+            }
+            Ok(Some(frame))
+        }
+        Err(e) => {
+            let finding = Finding::new(FindingKind::UnreadableFrame, video, e.to_string());
+            findings.note(finding.frame(name))?;
+            Ok(None)
+        }
+    }
+}
+
+/// The file of a frame.
+pub(super) fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let paths = ENDINGS.iter().map(|e| folder.join(format!("{name}.{e}")));
+    paths.into_iter().find(|p| p.is_file())
+}
+
+/// What colours a picture has, where they are not plain RGB.
+fn odd_colours(path: &Path) -> Option<&'static str> {
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    let decoder = reader.ok()?.into_decoder().ok()?;
+    match decoder.original_color_type() {
+        ExtendedColorType::Rgb8 => None,
+        ExtendedColorType::Cmyk8 => Some("CMYK colours"),
+        ExtendedColorType::L1
+        | ExtendedColorType::L2
+        | ExtendedColorType::L4
+        | ExtendedColorType::L8
+        | ExtendedColorType::L16
+        | ExtendedColorType::La8
+        | ExtendedColorType::La16 => Some("grey levels"),
+        ExtendedColorType::Rgba8 | ExtendedColorType::Rgba16 => Some("transparency"),
+        _ => Some("colours other than 8-bit RGB"),
+    }
+}
+
+/// Size of the first frame that can be read, without decoding it.
+pub(super) fn size(folder: &Path, names: &[String]) -> Option<(u32, u32)> {
+    let mut paths = names.iter().filter_map(|name| find(folder, name));
+    paths.find_map(|path| image::image_dimensions(path).ok())
+}

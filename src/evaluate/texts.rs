@@ -1,0 +1,58 @@
+//! Encoded sentences, each distinct one once for a whole data set.
+
+use std::collections::HashMap;
+
+use crate::host::HostError;
+use crate::host::tokenizer::TextTokenizer;
+use crate::pipeline::{Pipeline, PipelineError, Values};
+
+/// Sentences to tokens to text features; a sentence is encoded when it first comes.
+pub struct Texts {
+    tokenizer: TextTokenizer,
+    max_tokens: usize,
+    known: HashMap<String, Result<Values, String>>,
+}
+
+impl Texts {
+    /// With the tokenizer and the text encoder's limit.
+    pub fn new(tokenizer: TextTokenizer, max_tokens: usize) -> Self {
+        Self {
+            tokenizer,
+            max_tokens,
+            known: HashMap::new(),
+        }
+    }
+
+    /// Features of a sentence; or why it cannot be encoded (it is blank, or too long).
+    ///
+    /// # Errors
+    /// The pipeline fails.
+    pub fn get(
+        &mut self,
+        text: &str,
+        pipeline: &mut Pipeline,
+    ) -> Result<Result<Values, String>, PipelineError> {
+        if let Some(known) = self.known.get(text) {
+            return Ok(known.clone());
+        }
+        let encoded = match self.tokens(text) {
+            Ok(ids) => Ok(pipeline.encode_text(&ids)?),
+            Err(e) => Err(e.to_string()),
+        };
+        self.known.insert(text.to_owned(), encoded.clone());
+        Ok(encoded)
+    }
+
+    /// Tokens of a sentence.
+    ///
+    /// # Errors
+    /// It is blank or too long.
+    pub fn tokens(&self, text: &str) -> Result<Vec<i64>, HostError> {
+        self.tokenizer.encode(text, self.max_tokens)
+    }
+
+    /// Distinct sentences so far.
+    pub fn distinct(&self) -> usize {
+        self.known.len()
+    }
+}
