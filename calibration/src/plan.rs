@@ -119,7 +119,10 @@ mod tests {
     #[test]
     fn groups_are_the_innermost_numbered_modules() {
         for (scope, name) in [
-            ("backbone.0.body.layers.2.blocks.0.attn.qkv.q", "backbone.0.body.layers.2.blocks.0"),
+            (
+                "backbone.0.body.layers.2.blocks.0.attn.qkv.q",
+                "backbone.0.body.layers.2.blocks.0",
+            ),
             ("backbone.0.body.patch_embed.proj", "backbone.0"),
             ("spatial_decoder.lay1", "spatial_decoder"),
             ("fusion", "fusion"),
