@@ -3,6 +3,7 @@
 mod bench;
 mod compare;
 mod precision;
+mod sensitivity;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -15,6 +16,7 @@ use socc_exporter::model::Deformable;
 pub use bench::BenchArgs;
 pub use compare::CompareArgs;
 pub use precision::PrecisionArgs;
+pub use sensitivity::SensitivityArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
 /// describes.
@@ -41,6 +43,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Set two reports of `bench` against each other; exit code 1 on a regression
     Compare(CompareArgs),
+    /// Find which layers bear low precision within a budget of J&F, and write a precision plan
+    Sensitivity(SensitivityArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
     /// Fetch the library of an optional engine
@@ -57,6 +61,7 @@ impl Command {
             Self::Demo(args) => &args.engine,
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
+            Self::Sensitivity(args) => &args.engine,
             Self::Bench(args) => &args.engine,
             Self::Inspect(_) | Self::Export(_) | Self::Synth(_) | Self::Compare(_) => return false,
         };

@@ -15,5 +15,6 @@ pub mod pipeline;
 pub mod results;
 pub mod scratch;
 pub mod segment;
+pub mod sensitivity;
 pub mod source;
 pub mod verify;

@@ -4,7 +4,7 @@
 //! follows from it. Nothing here runs a graph: whoever does feeds the activations in.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod document;
+pub mod document;
 pub mod hazards;
 pub mod method;
 pub mod observe;

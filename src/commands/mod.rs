@@ -8,6 +8,7 @@ mod export;
 mod inspect;
 mod job;
 mod run;
+mod sensitivity;
 mod setup;
 mod synth;
 mod table;
@@ -31,6 +32,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Sensitivity(args) => sensitivity::sensitivity(&args),
         Command::Setup(args) => setup::setup(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Demo(args) => demo::demo(&args),
