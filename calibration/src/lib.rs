@@ -5,6 +5,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod method;
+pub mod observations;
 pub mod observe;
 pub mod scale;
+pub mod state;
 pub mod table;

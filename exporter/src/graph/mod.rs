@@ -11,6 +11,7 @@ mod linear;
 mod node;
 mod reduce;
 mod sample;
+mod segment;
 
 use std::collections::HashMap;
 use std::sync::Arc;
