@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bundle;
+pub mod calibrate;
 pub mod dataset;
 pub mod evaluate;
 pub mod host;
