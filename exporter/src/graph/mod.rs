@@ -9,6 +9,7 @@ mod data;
 mod layout;
 mod linear;
 mod node;
+mod quantize;
 mod reduce;
 mod sample;
 mod segment;
@@ -104,6 +105,28 @@ impl Graph {
         }
     }
 
+    /// An empty graph of the same name and operator set, for a pass to fill: what it names anew never has a name of this
+    /// one.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        let mut new = Self::new(&self.name);
+        new.opset = self.opset;
+        let nodes = self.nodes.iter().map(|n| &n.name);
+        let initializers = self
+            .initializers
+            .iter()
+            .map(|i| &self.specs[i.value.0].name);
+        for name in nodes.chain(initializers) {
+            let counted = name
+                .rsplit_once('_')
+                .and_then(|(base, n)| Some((base, n.parse().ok()?)));
+            let (base, n) = counted.unwrap_or((name, 1));
+            let counter = new.counters.entry(base.to_owned()).or_insert(0);
+            *counter = n.max(*counter);
+        }
+        new
+    }
+
     /// The graph's name: its stage.
     pub fn name(&self) -> &str {
         &self.name
@@ -137,6 +160,16 @@ impl Graph {
     /// Names, types and shapes of the outputs.
     pub fn outputs(&self) -> Vec<TensorSpec> {
         self.outputs.iter().map(|v| self.spec(*v).clone()).collect()
+    }
+
+    /// The inputs.
+    pub fn input_values(&self) -> &[Value] {
+        &self.inputs
+    }
+
+    /// The outputs.
+    pub fn output_values(&self) -> &[Value] {
+        &self.outputs
     }
 
     /// Name, type and shape of a value.
