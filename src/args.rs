@@ -1,5 +1,6 @@
 //! Command line arguments, as they are parsed.
 
+mod calibrate;
 mod precision;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use socc::source::Source;
 use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
 
+pub use calibrate::CalibrateArgs;
 pub use precision::PrecisionArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
@@ -29,6 +31,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Write one ONNX graph per pipeline stage, the tokenizer, and a manifest
     Export(ExportArgs),
+    /// Measure the range of every tensor on clips and sentences, for `export --ranges`
+    Calibrate(CalibrateArgs),
     /// Segment a video
     Run(RunArgs),
     /// Compare every tensor of a golden case with the official model's
@@ -46,6 +50,7 @@ impl Command {
     pub fn loads_onnxruntime(&self) -> bool {
         let engine = match self {
             Self::Doctor(_) | Self::Setup(_) => return true,
+            Self::Calibrate(args) => &args.engine,
             Self::Demo(args) => &args.engine,
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::write_whole;
 use crate::observations::Observations;
-use crate::table::{TableError, write_whole};
+use crate::table::TableError;
 
 /// What a state file begins with; the number is the version of what follows.
 const MAGIC: &[u8] = b"socc calibration state 1\n";

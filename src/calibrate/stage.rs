@@ -38,7 +38,7 @@ pub struct ObservedStage {
 struct Segment {
     stage: Box<dyn Stage>,
     /// Values that neither a later segment nor another stage needs.
-    last_used: Vec<String>,
+    last_used: HashSet<String>,
 }
 
 impl ObservedStage {
@@ -131,18 +131,15 @@ fn insert(values: &mut Values, specs: &[TensorSpec], tensors: Vec<Tensor>) {
 }
 
 /// For every segment, the values that nothing needs after it.
-fn last_uses(whole: &Graph, segments: &[Graph]) -> Vec<Vec<String>> {
+fn last_uses(whole: &Graph, segments: &[Graph]) -> Vec<HashSet<String>> {
     let names = |specs: Vec<TensorSpec>| specs.into_iter().map(|s| s.name);
     let mut needed: HashSet<String> = names(whole.outputs()).collect();
-    let mut all: Vec<Vec<String>> = segments
+    let mut all: Vec<HashSet<String>> = segments
         .iter()
         .rev()
         .map(|segment| {
-            let here: HashSet<String> = names(segment.inputs())
-                .chain(names(segment.outputs()))
-                .collect();
-            let last = here.iter().filter(|name| !needed.contains(*name));
-            let last = last.cloned().collect();
+            let here = names(segment.inputs()).chain(names(segment.outputs()));
+            let last = here.filter(|name| !needed.contains(name)).collect();
             needed.extend(names(segment.inputs()));
             last
         })

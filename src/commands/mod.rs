@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod calibrate;
 mod demo;
 mod doctor;
 mod export;
@@ -27,6 +28,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Export(args) => export::export(&args),
+        Command::Calibrate(args) => calibrate::calibrate(&args),
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Setup(args) => setup::setup(&args),
