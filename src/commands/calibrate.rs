@@ -1,8 +1,9 @@
 //! `socc calibrate`.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+mod files;
+mod report;
+
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -10,21 +11,18 @@ use anyhow::bail;
 use image::RgbImage;
 use indicatif::ProgressBar;
 use ndarray::Array4;
-use serde::Serialize;
 use socc::bundle::{Bundle, Manifest};
 use socc::calibrate::{Calibrator, Options, Sentence, graphs, spread};
 use socc::dataset::{Dataset, Video};
 use socc::host::resize::{frames_tensor, resize};
 use socc::pipeline::windows;
-use socc::scratch::{self, Move, Scratch};
 use socc::source::Source;
 use socc_calibration::method::Method;
 use socc_calibration::observations::Observations;
 use socc_calibration::state::{ClipSettings, Settings, State};
-use socc_calibration::table::{FORMAT_VERSION, RangeTable, StageRanges, TableError};
+use socc_calibration::table::{FORMAT_VERSION, RangeTable};
 
-use super::table::Table;
-use super::{print, print_json};
+use self::files::Files;
 use crate::args::CalibrateArgs;
 use crate::progress;
 
@@ -77,7 +75,7 @@ pub fn calibrate(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     let state = run.execute(&mut calibrator, state)?;
     let table = table(args, bundle, &state, method);
     files.finish(&table)?;
-    report(args, &table, start.elapsed())?;
+    report::report(args, &table, start.elapsed())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -210,93 +208,6 @@ impl Run<'_> {
     }
 }
 
-/// The table, and the state beside it.
-struct Files {
-    table: PathBuf,
-    state: PathBuf,
-    folder: PathBuf,
-}
-
-impl Files {
-    /// Refuses what could only fail at the end.
-    fn new(args: &CalibrateArgs) -> anyhow::Result<Self> {
-        let table = &args.output;
-        if table.exists()
-            && let Err(error) = RangeTable::read(table)
-            && !matches!(error, TableError::Newer { .. })
-        {
-            bail!(
-                "{} is there already and is no range table; name another file with -o",
-                table.display()
-            );
-        }
-        let folder = table.parent().filter(|p| !p.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            bail!("{} is no folder; create it first", folder.display());
-        }
-        let mut state = table.clone().into_os_string();
-        state.push(".partial");
-        let files = Self {
-            table: table.clone(),
-            state: state.into(),
-            folder: folder.to_owned(),
-        };
-        drop(files.scratch()?);
-        Ok(files)
-    }
-
-    fn scratch(&self) -> anyhow::Result<Scratch> {
-        Scratch::new_in(&self.folder)
-            .map_err(|e| anyhow::anyhow!("cannot write in {}: {e}", self.folder.display()))
-    }
-
-    /// Where the calibration begins.
-    fn begin(&self, begun: State, resume: bool) -> anyhow::Result<State> {
-        if resume {
-            return Ok(begun.resume(&self.state)?);
-        }
-        if self.state.exists() {
-            bail!(
-                "{} holds an interrupted calibration; pass --resume to go on from it, or delete it",
-                self.state.display()
-            );
-        }
-        Ok(begun)
-    }
-
-    fn keep(&self, state: &State) -> anyhow::Result<()> {
-        self.place(&self.state, |path| state.write(path))
-    }
-
-    fn finish(&self, table: &RangeTable) -> anyhow::Result<()> {
-        self.place(&self.table, |path| table.write(path))?;
-        match fs::remove_file(&self.state) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                bail!("cannot delete {}: {e}", self.state.display())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Writes a file elsewhere and moves it to `to`, so that an interrupt leaves nothing half-written.
-    fn place(
-        &self,
-        to: &Path,
-        write: impl FnOnce(&Path) -> Result<(), TableError>,
-    ) -> anyhow::Result<()> {
-        let scratch = self.scratch()?;
-        let step = Move {
-            from: scratch.path().join("new"),
-            to: to.to_owned(),
-            aside: scratch.path().join("old"),
-        };
-        write(&step.from)?;
-        scratch::replace(&[step])
-            .map_err(|(path, e)| anyhow::anyhow!("cannot write {}: {e}", path.display()))
-    }
-}
-
 fn table(args: &CalibrateArgs, bundle: &Bundle, state: &State, method: Method) -> RangeTable {
     let clips = &state.settings.clips;
     RangeTable {
@@ -310,75 +221,4 @@ fn table(args: &CalibrateArgs, bundle: &Bundle, state: &State, method: Method) -
         expressions: clips.iter().map(|clip| clip.expressions.len()).sum(),
         stages: state.observations.ranges(method),
     }
-}
-
-#[derive(Serialize)]
-struct Summary<'a> {
-    output: &'a Path,
-    method: Method,
-    checkpoint: &'a str,
-    clips: usize,
-    expressions: usize,
-    stages: BTreeMap<&'a str, StageSummary<'a>>,
-    seconds: f64,
-}
-
-#[derive(Serialize)]
-struct StageSummary<'a> {
-    /// SHA-256 of the graph's structure.
-    graph: &'a str,
-    tensors: usize,
-    samples: u64,
-    /// The tensor with the largest magnitude, and that.
-    largest: Option<(&'a str, f32)>,
-}
-
-impl<'a> StageSummary<'a> {
-    fn new(stage: &'a StageRanges) -> Self {
-        let peaks = stage.tensors.iter().map(|(name, r)| (&**name, r.peak()));
-        Self {
-            graph: &stage.graph,
-            tensors: stage.tensors.len(),
-            samples: stage.tensors.values().map(|r| r.samples).sum(),
-            largest: peaks.max_by(|a, b| a.1.total_cmp(&b.1)),
-        }
-    }
-}
-
-fn report(args: &CalibrateArgs, table: &RangeTable, time: Duration) -> anyhow::Result<()> {
-    let stages = table.stages.iter();
-    let summary = Summary {
-        output: &args.output,
-        method: table.method,
-        checkpoint: &table.checkpoint,
-        clips: table.clips,
-        expressions: table.expressions,
-        stages: stages.map(|(k, v)| (&**k, StageSummary::new(v))).collect(),
-        seconds: time.as_secs_f64(),
-    };
-    if args.json {
-        return print_json(&summary);
-    }
-    let mut out = Table::new(&["stage", ">tensors", ">values", ">largest", "of"]);
-    for (name, stage) in &summary.stages {
-        let (tensor, peak) = stage.largest.unwrap_or(("", 0.0));
-        let (tensors, samples) = (stage.tensors.to_string(), stage.samples.to_string());
-        let name = (*name).to_owned();
-        out.row([
-            name,
-            tensors,
-            samples,
-            format!("{peak:.4}"),
-            tensor.to_owned(),
-        ]);
-    }
-    print(&format!(
-        "{}: {} clips, {} expressions, method {}, {:.1} s\n{}",
-        args.output.display(),
-        table.clips,
-        table.expressions,
-        table.method,
-        summary.seconds,
-        out.render()
-    ))
 }
