@@ -1,9 +1,11 @@
 //! Command line arguments, as they are parsed.
 
+mod bench;
 mod calibrate;
+mod compare;
 mod precision;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -11,7 +13,9 @@ use socc::source::Source;
 use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
 
+pub use bench::BenchArgs;
 pub use calibrate::CalibrateArgs;
+pub use compare::CompareArgs;
 pub use precision::PrecisionArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
@@ -37,6 +41,10 @@ pub enum Command {
     Run(RunArgs),
     /// Compare every tensor of a golden case with the official model's
     Verify(VerifyArgs),
+    /// Measure every stage: percentiles, memory, what several expressions cost
+    Bench(BenchArgs),
+    /// Set two reports of `bench` against each other; exit code 1 on a regression
+    Compare(CompareArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
     /// Fetch the library of an optional engine
@@ -54,7 +62,8 @@ impl Command {
             Self::Demo(args) => &args.engine,
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
-            Self::Inspect(_) | Self::Export(_) | Self::Synth(_) => return false,
+            Self::Bench(args) => &args.engine,
+            Self::Inspect(_) | Self::Export(_) | Self::Synth(_) | Self::Compare(_) => return false,
         };
         matches!(engine.engine.as_str(), "onnxruntime" | "ort")
     }
@@ -71,11 +80,14 @@ pub struct SourceArgs {
 impl SourceArgs {
     /// Opens it.
     pub fn open(&self) -> anyhow::Result<Source> {
-        let (config, tokenizer) = (
-            self.model.config.as_deref(),
-            self.model.tokenizer.as_deref(),
-        );
+        let (config, tokenizer) = self.beside();
         Ok(Source::open(&self.source, config, tokenizer)?)
+    }
+
+    /// Configuration and tokenizer, where they were given.
+    pub fn beside(&self) -> (Option<&Path>, Option<&Path>) {
+        let model = &self.model;
+        (model.config.as_deref(), model.tokenizer.as_deref())
     }
 }
 
@@ -108,16 +120,20 @@ pub struct EngineArgs {
 impl EngineArgs {
     /// Finds the engine.
     pub fn open(&self) -> anyhow::Result<Box<dyn Engine>> {
+        Ok(engine(&self.engine, &self.options()?)?)
+    }
+
+    /// How the engine is to run.
+    pub fn options(&self) -> anyhow::Result<Options> {
         if let Some(threads) = self.threads
             && !(1..=MAX_THREADS).contains(&threads)
         {
             anyhow::bail!("--threads is {threads}; give 1 to {MAX_THREADS}");
         }
-        let options = Options {
+        Ok(Options {
             threads: self.threads,
             onnxruntime_library: self.onnxruntime_library.clone(),
-        };
-        Ok(engine(&self.engine, &options)?)
+        })
     }
 }
 

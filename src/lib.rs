@@ -4,6 +4,7 @@
 //! [`pipeline::Pipeline`]; [`segment`] runs a whole clip with its sentences through one.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bench;
 pub mod bundle;
 pub mod calibrate;
 pub mod dataset;

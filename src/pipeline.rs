@@ -2,10 +2,12 @@
 //! pair.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, concatenate, s};
-use socc_engines::{Engine, EngineError, HostTensor, ModelSource, Stage, StageModel, Tensor, host};
+use socc_engines::{
+    Breakdown, Engine, EngineError, HostTensor, ModelSource, Stage, StageModel, Tensor, host,
+};
 use socc_exporter::model::Rate;
 use socc_exporter::tensor::TensorSpec;
 
@@ -59,13 +61,26 @@ struct Compiled {
     name: String,
     rate: Rate,
     stage: Box<dyn Stage>,
-    runs_ms: Vec<f64>,
+}
+
+/// One run of one stage.
+#[derive(Debug, Clone, Copy)]
+pub struct StageRun {
+    /// Number of the stage, in the order of [`Pipeline::stages`].
+    pub stage: usize,
+    /// When it began.
+    pub start: Instant,
+    /// How long it took, on the CPU's clock.
+    pub duration: Duration,
+    /// Where the time went, where the engine can tell.
+    pub breakdown: Option<Breakdown>,
 }
 
 /// Compiled stages of one engine.
 pub struct Pipeline {
     engine: Box<dyn Engine>,
     stages: Vec<Compiled>,
+    runs: Vec<StageRun>,
 }
 
 impl Pipeline {
@@ -93,13 +108,47 @@ impl Pipeline {
                 name: stage.name,
                 rate: stage.rate,
                 stage: ready,
-                runs_ms: Vec::new(),
             });
         }
         Ok(Self {
             engine,
             stages: done,
+            runs: Vec::new(),
         })
+    }
+
+    /// Compiles a stage for this pipeline's engine without making it part of the pipeline.
+    ///
+    /// # Errors
+    /// The engine refuses its graph.
+    pub fn prepare(&self, stage: StageInput) -> Result<Box<dyn Stage>> {
+        Ok(self.engine.compile(StageModel {
+            name: stage.name,
+            inputs: stage.inputs,
+            outputs: stage.outputs,
+            source: stage.source,
+        })?)
+    }
+
+    /// Puts another form of stage `name` in its place and gives the old one back; one that the pipeline does not have
+    /// comes back itself.
+    pub fn exchange(&mut self, name: &str, stage: Box<dyn Stage>) -> Box<dyn Stage> {
+        match self.stages.iter_mut().find(|c| c.name == name) {
+            Some(compiled) => std::mem::replace(&mut compiled.stage, stage),
+            None => stage,
+        }
+    }
+
+    /// Runs one stage on `values` and adds what it gives.
+    ///
+    /// # Errors
+    /// A value is missing, or the engine fails.
+    pub fn run_stage(&mut self, name: &str, values: &mut Values) -> Result<()> {
+        if let Some(number) = self.stages.iter().position(|c| c.name == name) {
+            let run = self.stages[number].run(number, values)?;
+            self.runs.push(run);
+        }
+        Ok(())
     }
 
     /// Name of the engine.
@@ -120,10 +169,22 @@ impl Pipeline {
         frames.unwrap_or(0)
     }
 
-    /// Milliseconds of every run so far, by stage, in the order of the stages.
-    pub fn times_ms(&self) -> Vec<(String, Vec<f64>)> {
-        let times = self.stages.iter();
-        times.map(|c| (c.name.clone(), c.runs_ms.clone())).collect()
+    /// Names and rates of the stages, in the order of the data.
+    pub fn stages(&self) -> impl Iterator<Item = (&str, Rate)> {
+        self.stages.iter().map(|c| (c.name.as_str(), c.rate))
+    }
+
+    /// What the engine does otherwise than it was asked to, by stage.
+    pub fn fallbacks(&self) -> Vec<(String, String)> {
+        let stages = self.stages.iter();
+        stages
+            .filter_map(|c| Some((c.name.clone(), c.stage.fallback()?)))
+            .collect()
+    }
+
+    /// Every stage run since the last call, in the order in which they began.
+    pub fn take_runs(&mut self) -> Vec<StageRun> {
+        std::mem::take(&mut self.runs)
     }
 
     /// What depends on the expression alone; `ids` are its tokens.
@@ -162,22 +223,38 @@ impl Pipeline {
     }
 
     fn run(&mut self, rate: Rate, values: &mut Values) -> Result<()> {
-        for compiled in self.stages.iter_mut().filter(|c| c.rate == rate) {
-            let inputs = compiled.stage.inputs().iter().map(|spec| {
-                let found = values.get(&spec.name).cloned();
-                found.ok_or_else(|| PipelineError::Missing {
-                    stage: compiled.name.clone(),
-                    tensor: spec.name.clone(),
-                })
-            });
-            let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
-            let start = Instant::now();
-            let outputs = compiled.stage.run(&inputs)?;
-            compiled.runs_ms.push(start.elapsed().as_secs_f64() * 1e3);
-            let names = compiled.stage.outputs().iter().map(|s| s.name.clone());
-            values.extend(names.zip(outputs));
+        for number in 0..self.stages.len() {
+            if self.stages[number].rate == rate {
+                let run = self.stages[number].run(number, values)?;
+                self.runs.push(run);
+            }
         }
         Ok(())
+    }
+}
+
+impl Compiled {
+    /// Takes its operands from `values` and adds its results. `number` is its place in the pipeline.
+    fn run(&mut self, number: usize, values: &mut Values) -> Result<StageRun> {
+        let inputs = self.stage.inputs().iter().map(|spec| {
+            let found = values.get(&spec.name).cloned();
+            found.ok_or_else(|| PipelineError::Missing {
+                stage: self.name.clone(),
+                tensor: spec.name.clone(),
+            })
+        });
+        let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
+        let start = Instant::now();
+        let outputs = self.stage.run(&inputs)?;
+        let run = StageRun {
+            stage: number,
+            start,
+            duration: start.elapsed(),
+            breakdown: self.stage.breakdown(),
+        };
+        let names = self.stage.outputs().iter().map(|s| s.name.clone());
+        values.extend(names.zip(outputs));
+        Ok(run)
     }
 }
 

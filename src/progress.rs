@@ -14,6 +14,11 @@ pub fn steps(len: usize, message: &str) -> ProgressBar {
     bar(len as u64, message, STEPS)
 }
 
+/// A sign of life for work of unknown length, with the message that is set on it.
+pub fn spinner() -> ProgressBar {
+    bar(0, "", "{spinner} {msg} {elapsed}")
+}
+
 /// A bar of `len` bytes.
 pub fn bytes(len: u64, message: &str) -> ProgressBar {
     bar(len, message, BYTES)

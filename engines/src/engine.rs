@@ -68,6 +68,19 @@ pub trait Engine: Send + Sync {
     }
 }
 
+/// Where the time of one run went, for an engine that computes on a device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Breakdown {
+    /// Handing the work to the device, on the CPU's clock.
+    pub enqueue_ms: f64,
+    /// Copies to the device, on the device's clock.
+    pub host_to_device_ms: f64,
+    /// The computation, on the device's clock.
+    pub compute_ms: f64,
+    /// Copies from the device, on the device's clock.
+    pub device_to_host_ms: f64,
+}
+
 /// A compiled stage.
 pub trait Stage: Send {
     /// Inputs in the order of [`Stage::run`].
@@ -82,4 +95,15 @@ pub trait Stage: Send {
     /// When an input's count, type or shape differs from [`Stage::inputs`] (one symbol has one length throughout a
     /// run), or the engine fails.
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError>;
+
+    /// Where the time of the latest run went, where the engine can tell.
+    fn breakdown(&self) -> Option<Breakdown> {
+        None
+    }
+
+    /// What the engine does otherwise than it was asked to: a provider, a device or a number of threads that it did
+    /// not use, as a phrase for people.
+    fn fallback(&self) -> Option<String> {
+        None
+    }
 }

@@ -1,6 +1,8 @@
 //! One file per command.
 
+mod bench;
 mod calibrate;
+mod compare;
 mod demo;
 mod doctor;
 mod export;
@@ -34,6 +36,8 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Setup(args) => setup::setup(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Demo(args) => demo::demo(&args),
+        Command::Bench(args) => bench::bench(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Synth(args) => synth::synth(&args),
     }
 }

@@ -3,6 +3,7 @@
 
 mod bad_bundle;
 mod bad_input;
+mod bench;
 mod demo;
 mod export;
 mod golden;
