@@ -15,14 +15,14 @@ use crate::table::{Range, StageRanges};
 
 /// Where in a data set something was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Origin {
     /// Name of the clip.
     pub clip: String,
     /// The expression, for a stage that depends on it.
     pub expression: Option<String>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "clip `{}`", self.clip)?;
         match &self.expression {
@@ -35,7 +35,7 @@ impl fmt::Display for Place {
 /// A tensor has values that no range can hold.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "stage `{stage}`: `{tensor}` has {values} in {place}; check the checkpoint's weights, or take other clips"
+    "stage `{stage}`: `{tensor}` has {values} in {origin}; check the checkpoint's weights, or take other clips"
 )]
 pub struct ObserveError {
     /// The stage.
@@ -45,7 +45,7 @@ pub struct ObserveError {
     /// How many.
     pub values: NotFinite,
     /// In what.
-    pub place: Place,
+    pub origin: Origin,
 }
 
 /// Observers by stage.

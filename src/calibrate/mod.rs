@@ -11,7 +11,7 @@ mod tests;
 mod watch;
 
 use ndarray::{Array2, Array4, ArrayView4, Axis};
-use socc_calibration::observations::{Observations, Place};
+use socc_calibration::observations::{Observations, Origin};
 use socc_engines::{Engine, HostTensor};
 use socc_exporter::graph::Graph;
 use socc_exporter::model::Rate;
@@ -101,19 +101,19 @@ impl Calibrator {
         seen: &mut Observations,
         done: &mut dyn FnMut(),
     ) -> Result<()> {
-        let place = |sentence: Option<&Sentence>| Place {
+        let origin = |sentence: Option<&Sentence>| Origin {
             clip: name.to_owned(),
             expression: sentence.map(|s| s.text.clone()),
         };
         let mut texts = Vec::with_capacity(sentences.len());
         for sentence in sentences {
-            texts.push(self.encode_text(&sentence.tokens, seen, &place(Some(sentence)))?);
+            texts.push(self.encode_text(&sentence.tokens, seen, &origin(Some(sentence)))?);
         }
         for window in windows(frames.len_of(Axis(0)), self.frames) {
             let frames = window_frames(frames, window, self.frames);
-            let clip = self.encode_clip(frames, seen, &place(None))?;
+            let clip = self.encode_clip(frames, seen, &origin(None))?;
             for (sentence, text) in sentences.iter().zip(&texts) {
-                self.segment(&clip, text, seen, &place(Some(sentence)))?;
+                self.segment(&clip, text, seen, &origin(Some(sentence)))?;
                 done();
             }
         }
@@ -124,13 +124,13 @@ impl Calibrator {
         &mut self,
         tokens: &[i64],
         seen: &mut Observations,
-        place: &Place,
+        origin: &Origin,
     ) -> Result<Values> {
         let ids = Array2::from_shape_vec((1, tokens.len()), tokens.to_vec());
         let ids = ids.unwrap_or_default().into_dyn();
         let ids = self.engine.upload(HostTensor::I64(ids))?;
         let mut values = Values::from([("input_ids".to_owned(), ids)]);
-        self.run(Rate::Expression, &mut values, seen, place)?;
+        self.run(Rate::Expression, &mut values, seen, origin)?;
         Ok(values)
     }
 
@@ -138,11 +138,11 @@ impl Calibrator {
         &mut self,
         frames: Array4<u8>,
         seen: &mut Observations,
-        place: &Place,
+        origin: &Origin,
     ) -> Result<Values> {
         let frames = self.engine.upload(HostTensor::U8(frames.into_dyn()))?;
         let mut values = Values::from([("frames".to_owned(), frames)]);
-        self.run(Rate::Clip, &mut values, seen, place)?;
+        self.run(Rate::Clip, &mut values, seen, origin)?;
         Ok(values)
     }
 
@@ -151,11 +151,11 @@ impl Calibrator {
         clip: &Values,
         text: &Values,
         seen: &mut Observations,
-        place: &Place,
+        origin: &Origin,
     ) -> Result<Values> {
         let mut values = clip.clone();
         values.extend(text.iter().map(|(k, v)| (k.clone(), v.clone())));
-        self.run(Rate::ClipExpression, &mut values, seen, place)?;
+        self.run(Rate::ClipExpression, &mut values, seen, origin)?;
         Ok(values)
     }
 
@@ -164,11 +164,11 @@ impl Calibrator {
         rate: Rate,
         values: &mut Values,
         seen: &mut Observations,
-        place: &Place,
+        origin: &Origin,
     ) -> Result<()> {
         for stage in self.stages.iter_mut().filter(|s| s.rate == rate) {
             if let Some(seen) = seen.stage(&stage.name) {
-                stage.run(values, seen, place)?;
+                stage.run(values, seen, origin)?;
             }
         }
         Ok(())

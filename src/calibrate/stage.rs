@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use socc_calibration::observations::{Place, StageObservations};
+use socc_calibration::observations::{Origin, StageObservations};
 use socc_engines::{Engine, ModelSource, Stage, StageModel, Tensor};
 use socc_exporter::graph::Graph;
 use socc_exporter::model::Rate;
@@ -89,11 +89,11 @@ impl ObservedStage {
         &mut self,
         values: &mut Values,
         seen: &mut StageObservations,
-        place: &Place,
+        origin: &Origin,
     ) -> Result<()> {
         let at = Watched {
             stage: &self.name,
-            place,
+            origin,
             threads: self.threads,
         };
         let mut live = Values::new();

@@ -102,18 +102,18 @@ fn segments_compute_what_whole_stages_do() {
         let segments: usize = calibrator.segments().map(|(_, n)| n).sum();
         assert_eq!(segments > 100, segment_bytes == 1 << 18, "{segments}");
         let mut seen = observers(&stages);
-        let place = Place {
+        let origin = Origin {
             clip: "demo".to_owned(),
             expression: None,
         };
         let frames = calibrator
-            .encode_clip(clip.clone(), &mut seen, &place)
+            .encode_clip(clip.clone(), &mut seen, &origin)
             .unwrap();
         let text = calibrator
-            .encode_text(&sentence.tokens, &mut seen, &place)
+            .encode_text(&sentence.tokens, &mut seen, &origin)
             .unwrap();
         let values = calibrator
-            .segment(&frames, &text, &mut seen, &place)
+            .segment(&frames, &text, &mut seen, &origin)
             .unwrap();
         let names: Vec<&String> = values.keys().collect();
         assert_eq!(names, expected.keys().collect::<Vec<_>>());

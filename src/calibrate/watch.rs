@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use socc_calibration::observations::{ObserveError, Place, StageObservations};
+use socc_calibration::observations::{ObserveError, Origin, StageObservations};
 use socc_calibration::observe::{NotFinite, Observer};
 use socc_engines::{EngineError, Tensor, host};
 use socc_exporter::tensor::{DType, TensorSpec};
@@ -14,7 +14,7 @@ use super::{CalibrateError, Result};
 /// What is watched, and how.
 pub(super) struct Watched<'a> {
     pub stage: &'a str,
-    pub place: &'a Place,
+    pub origin: &'a Origin,
     pub threads: usize,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn watch(
             stage: at.stage.to_owned(),
             tensor: specs[number].name.clone(),
             values,
-            place: at.place.clone(),
+            origin: at.origin.clone(),
         })),
     }
 }

@@ -3,8 +3,7 @@
 use super::*;
 use crate::tensor::TensorSpec;
 
-/// 40 bytes of float32 for each of: `x + 1`, `+ 1`, `is it 2?`, that as a number, `+ 1`, `* 2`, with the question in
-/// between.
+/// Seven nodes that make 40 bytes of float32 each, but for the third, which makes a bool that the fifth takes.
 fn graph() -> Graph {
     let mut g = Graph::new("part");
     let x = g.input("x", DType::F32, &[10.into()]).unwrap();
@@ -27,7 +26,7 @@ fn names(specs: &[TensorSpec]) -> Vec<&str> {
 #[test]
 fn cuts_keep_the_budget_and_no_bool_crosses_one() {
     let g = graph();
-    assert_eq!(g.cuts(1000, 1), [0..7]);
+    assert_eq!(g.cuts(1000, 1), std::slice::from_ref(&(0..7)));
     // The question is node 2, its only user node 4.
     assert_eq!(g.cuts(80, 1), [0..2, 2..5, 5..7]);
     assert_eq!(g.cuts(120, 1), [0..2, 2..6, 6..7]);
@@ -42,7 +41,7 @@ fn a_symbol_counts_as_the_length_given() {
     let a = g.shift(x, 1.0).unwrap();
     let b = g.shift(a, 1.0).unwrap();
     g.output("y", b).unwrap();
-    assert_eq!(g.cuts(80, 5), [0..2]);
+    assert_eq!(g.cuts(80, 5), std::slice::from_ref(&(0..2)));
     assert_eq!(g.cuts(80, 10), [0..1, 1..2]);
     assert_eq!(g.cuts(80, usize::MAX), [0..1, 1..2]);
 }
