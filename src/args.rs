@@ -1,6 +1,7 @@
 //! Command line arguments, as they are parsed.
 
 mod bench;
+mod calibrate;
 mod compare;
 mod precision;
 mod sensitivity;
@@ -14,6 +15,7 @@ use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
 
 pub use bench::BenchArgs;
+pub use calibrate::CalibrateArgs;
 pub use compare::CompareArgs;
 pub use precision::PrecisionArgs;
 pub use sensitivity::SensitivityArgs;
@@ -35,6 +37,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Write one ONNX graph per pipeline stage, the tokenizer, and a manifest
     Export(ExportArgs),
+    /// Measure the range of every tensor on clips and sentences, for `export --ranges`
+    Calibrate(CalibrateArgs),
     /// Segment a video
     Run(RunArgs),
     /// Compare every tensor of a golden case with the official model's
@@ -58,6 +62,7 @@ impl Command {
     pub fn loads_onnxruntime(&self) -> bool {
         let engine = match self {
             Self::Doctor(_) | Self::Setup(_) => return true,
+            Self::Calibrate(args) => &args.engine,
             Self::Demo(args) => &args.engine,
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,

@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod bundle;
+pub mod calibrate;
 pub mod dataset;
 pub mod evaluate;
 pub mod host;

@@ -256,7 +256,7 @@ impl Source {
             Self::Bundle { bundle, .. } => {
                 check_fixed(bundle, request)?;
                 let stages = bundle.manifest.stages.iter();
-                let stages = stages.map(|entry| Ok(stage_input(&bundle.dir, entry)));
+                let stages = stages.map(|entry| Ok(stage_input(bundle, entry)));
                 Pipeline::compile(engine, stages, compiled)
             }
             Self::Checkpoint(model) => {
@@ -295,15 +295,13 @@ impl Source {
     }
 }
 
-fn stage_input(dir: &Path, entry: &StageEntry) -> StageInput {
-    let model = entry.files.first();
-    let model = model.map_or(format!("{}.onnx", entry.name), |f| f.name.clone());
+fn stage_input(bundle: &Bundle, entry: &StageEntry) -> StageInput {
     StageInput {
         name: entry.name.clone(),
         rate: entry.rate,
         inputs: entry.inputs.clone(),
         outputs: entry.outputs.clone(),
-        source: ModelSource::File(dir.join(model)),
+        source: ModelSource::File(bundle.model_path(entry)),
     }
 }
 

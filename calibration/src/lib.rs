@@ -7,6 +7,7 @@
 pub mod document;
 pub mod hazards;
 pub mod method;
+pub mod observations;
 pub mod observe;
 pub mod passes;
 pub mod place;
@@ -14,4 +15,5 @@ pub mod plan;
 pub mod precision;
 pub mod rules;
 pub mod scale;
+pub mod state;
 pub mod table;
