@@ -10,9 +10,14 @@ mod assignment;
 pub mod coco;
 mod compiler;
 pub mod davis;
+pub mod deliver;
 mod error;
 mod judge;
 mod prepare;
+pub mod record;
+pub mod report;
+pub mod run;
+pub mod store;
 mod texts;
 mod video;
 
