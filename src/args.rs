@@ -1,5 +1,7 @@
 //! Command line arguments, as they are parsed.
 
+mod precision;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -7,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use socc::source::Source;
 use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
+
+pub use precision::PrecisionArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
 /// describes.
@@ -180,6 +184,8 @@ pub struct ExportArgs {
     /// Lowering of deformable attention
     #[arg(long, value_enum, default_value = "grid-sample")]
     pub deformable: Lowering,
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
     /// Add the golden intermediates and the masks of all queries as outputs, for `socc verify`
     #[arg(long)]
     pub probe: bool,

@@ -3,20 +3,30 @@
 use super::{Attribute, Graph, Result, Value};
 use crate::tensor::{DType, Dim};
 
+/// Codes of the element types in ONNX's `TensorProto.DataType`.
+const ONNX_DTYPES: [(DType, i64); 10] = [
+    (DType::F32, 1),
+    (DType::U8, 2),
+    (DType::I8, 3),
+    (DType::I16, 5),
+    (DType::I32, 6),
+    (DType::I64, 7),
+    (DType::Bool, 9),
+    (DType::F16, 10),
+    (DType::F64, 11),
+    (DType::BF16, 16),
+];
+
 /// Code of an element type in ONNX's `TensorProto.DataType`.
-pub(crate) fn onnx_dtype(dtype: DType) -> i64 {
-    match dtype {
-        DType::F32 => 1,
-        DType::U8 => 2,
-        DType::I8 => 3,
-        DType::I16 => 5,
-        DType::I32 => 6,
-        DType::I64 => 7,
-        DType::Bool => 9,
-        DType::F16 => 10,
-        DType::F64 => 11,
-        DType::BF16 => 16,
-    }
+pub fn onnx_dtype(dtype: DType) -> i64 {
+    let found = ONNX_DTYPES.iter().find(|(d, _)| *d == dtype);
+    found.map_or(0, |(_, code)| *code)
+}
+
+/// Element type of a code.
+pub(crate) fn dtype_of_onnx(code: i64) -> Option<DType> {
+    let found = ONNX_DTYPES.iter().find(|(_, c)| *c == code);
+    found.map(|(dtype, _)| *dtype)
 }
 
 macro_rules! unary {

@@ -9,15 +9,18 @@ mod data;
 mod layout;
 mod linear;
 mod node;
+mod quantize;
 mod reduce;
 mod sample;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(crate) use arithmetic::onnx_dtype;
+pub(crate) use arithmetic::dtype_of_onnx;
+pub use arithmetic::onnx_dtype;
 pub use data::{Data, DataError, Initializer};
-pub use node::{Attribute, Node};
+pub(crate) use node::known_word;
+pub use node::{Attribute, Node, scope};
 
 use crate::tensor::{DType, Dim, TensorSpec};
 
@@ -62,10 +65,14 @@ pub type Result<T = Value> = std::result::Result<T, GraphError>;
 /// Type, shape and bytes by which equal constants are told.
 type Constant = (DType, Vec<usize>, Arc<[u8]>);
 
+/// What a node does, by which equal ones are told: operator, operands, attributes in words.
+type Work = (&'static str, Vec<Option<Value>>, String);
+
 /// A graph under construction, and what is emitted from it.
 #[derive(Debug)]
 pub struct Graph {
     name: String,
+    opset: i64,
     scope: Vec<String>,
     specs: Vec<TensorSpec>,
     names: HashMap<String, Value>,
@@ -75,6 +82,7 @@ pub struct Graph {
     initializers: Vec<Initializer>,
     counters: HashMap<String, usize>,
     constants: HashMap<Constant, Value>,
+    done: HashMap<Work, Vec<Value>>,
 }
 
 impl Graph {
@@ -82,6 +90,7 @@ impl Graph {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            opset: OPSET,
             scope: Vec::new(),
             specs: Vec::new(),
             names: HashMap::new(),
@@ -91,12 +100,45 @@ impl Graph {
             initializers: Vec::new(),
             counters: HashMap::new(),
             constants: HashMap::new(),
+            done: HashMap::new(),
         }
+    }
+
+    /// An empty graph of the same name and operator set, for a pass to fill: what it names anew never has a name of this
+    /// one.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        let mut new = Self::new(&self.name);
+        new.opset = self.opset;
+        let nodes = self.nodes.iter().map(|n| &n.name);
+        let initializers = self
+            .initializers
+            .iter()
+            .map(|i| &self.specs[i.value.0].name);
+        for name in nodes.chain(initializers) {
+            let counted = name
+                .rsplit_once('_')
+                .and_then(|(base, n)| Some((base, n.parse().ok()?)));
+            let (base, n) = counted.unwrap_or((name, 1));
+            let counter = new.counters.entry(base.to_owned()).or_insert(0);
+            *counter = n.max(*counter);
+        }
+        new
     }
 
     /// The graph's name: its stage.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The ONNX operator set, at first [`OPSET`].
+    pub fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// Sets the operator set; that the nodes are written in it is the caller's to see to.
+    pub fn set_opset(&mut self, opset: i64) {
+        self.opset = opset;
     }
 
     /// The nodes in the order in which they were added, which is topological.
@@ -117,6 +159,16 @@ impl Graph {
     /// Names, types and shapes of the outputs.
     pub fn outputs(&self) -> Vec<TensorSpec> {
         self.outputs.iter().map(|v| self.spec(*v).clone()).collect()
+    }
+
+    /// The inputs.
+    pub fn input_values(&self) -> &[Value] {
+        &self.inputs
+    }
+
+    /// The outputs.
+    pub fn output_values(&self) -> &[Value] {
+        &self.outputs
     }
 
     /// Name, type and shape of a value.
@@ -171,16 +223,59 @@ impl Graph {
         Ok(())
     }
 
-    /// Runs `emit` with `scope` appended to the module scope that names the nodes.
+    /// Makes `value`, which a node computes, an output under its own name.
+    pub fn keep(&mut self, value: Value) {
+        if !self.outputs.contains(&value) {
+            self.outputs.push(value);
+        }
+    }
+
+    /// Adds a node as it is said to be: for passes and readers, which know types and shapes already.
+    ///
+    /// # Errors
+    /// An output's name is taken.
+    pub fn node(
+        &mut self,
+        name: &str,
+        op: &'static str,
+        inputs: Vec<Option<Value>>,
+        attributes: Vec<(&'static str, Attribute)>,
+        outputs: Vec<TensorSpec>,
+    ) -> Result<Vec<Value>> {
+        let outputs = outputs
+            .into_iter()
+            .map(|spec| self.new_value(spec.name, spec.dtype, spec.shape))
+            .collect::<Result<Vec<_>>>()?;
+        self.nodes.push(Node {
+            name: name.to_owned(),
+            op,
+            inputs,
+            outputs: outputs.clone(),
+            attributes,
+        });
+        Ok(outputs)
+    }
+
+    /// Runs `emit` within the module scope that names the nodes. A scope that begins with the present one replaces it,
+    /// any other is appended to it.
     pub fn scoped<T, E>(
         &mut self,
         scope: &str,
         emit: impl FnOnce(&mut Self) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        self.scope.push(scope.to_owned());
+        let inner = match self.scope.last() {
+            Some(outer) if !is_within(scope, outer) => format!("{outer}.{scope}"),
+            _ => scope.to_owned(),
+        };
+        self.scope.push(inner);
         let result = emit(self);
         self.scope.pop();
         result
+    }
+
+    /// The present module scope; at the top, the graph's name.
+    fn present_scope(&self) -> &str {
+        self.scope.last().unwrap_or(&self.name)
     }
 
     /// Adds an initializer, or returns the one of the same name that is there already.
@@ -229,14 +324,20 @@ impl Graph {
     }
 
     fn fresh(&mut self, what: &str) -> String {
-        let mut base = self.scope.join(".");
-        if !base.is_empty() {
-            base.push('/');
+        let base = format!("{}/{what}", self.present_scope());
+        loop {
+            let n = self.counters.entry(base.clone()).or_insert(0);
+            *n += 1;
+            let name = match *n {
+                1 => base.clone(),
+                n => format!("{base}_{n}"),
+            };
+            // A graph that was read has names that were not counted.
+            let taken = |suffix| self.names.contains_key(&format!("{name}{suffix}"));
+            if !["", ":out", ":0"].into_iter().any(taken) {
+                return name;
+            }
         }
-        base.push_str(what);
-        let n = self.counters.entry(base.clone()).or_insert(0);
-        *n += 1;
-        if *n == 1 { base } else { format!("{base}_{n}") }
     }
 
     fn new_value(&mut self, name: String, dtype: DType, shape: Vec<Dim>) -> Result {
@@ -283,6 +384,13 @@ impl Graph {
         attributes: Vec<(&'static str, Attribute)>,
         outputs: Vec<(DType, Vec<Dim>)>,
     ) -> Result<Vec<Value>> {
+        // Nothing is computed twice; but an `Identity` is wanted for the name that it gives.
+        let work = (op, inputs.clone(), format!("{attributes:?}"));
+        if op != "Identity"
+            && let Some(values) = self.done.get(&work)
+        {
+            return Ok(values.clone());
+        }
         let name = self.fresh(op);
         let many = outputs.len() > 1;
         let mut values = Vec::with_capacity(outputs.len());
@@ -301,6 +409,7 @@ impl Graph {
             outputs: values.clone(),
             attributes,
         });
+        self.done.insert(work, values.clone());
         Ok(values)
     }
 
@@ -313,7 +422,7 @@ impl Graph {
         let list: Vec<String> = operands.iter().map(|v| self.spec(*v).to_string()).collect();
         Err(GraphError::Operands {
             graph: self.name.clone(),
-            scope: self.scope.join("."),
+            scope: self.present_scope().to_owned(),
             op,
             operands: list.join(", "),
             reason: reason.into(),
@@ -324,4 +433,10 @@ impl Graph {
     pub fn fixed_shape(&self, value: Value) -> Option<Vec<usize>> {
         self.shape(value).iter().map(Dim::fixed).collect()
     }
+}
+
+/// Whether a module scope is `outer` or lies within it.
+pub fn is_within(scope: &str, outer: &str) -> bool {
+    let rest = scope.strip_prefix(outer);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -22,17 +22,19 @@ pub(super) fn emit(
     windows: &Windows,
     config: Attention,
 ) -> Result<Value> {
-    let c = g.shape(x)[1].fixed().unwrap_or(0);
-    let normal = LayerNorm::load(&w.pp("norm1"), c, 1e-5)?.emit(g, x)?;
-    let mixed = attention(g, &w.pp("attn"), normal, windows, config)?;
-    let x = g.add(x, mixed)?;
-    let normal = LayerNorm::load(&w.pp("norm2"), c, 1e-5)?.emit(g, x)?;
-    let (fc1, fc2) = (w.pp("mlp").pp("fc1"), w.pp("mlp").pp("fc2"));
-    let hidden = fc1.shape("weight")?[0];
-    let y = Linear::load(&fc1, c, hidden)?.emit(g, normal)?;
-    let y = Activation::Gelu.emit(g, y)?;
-    let y = Linear::load(&fc2, hidden, c)?.emit(g, y)?;
-    Ok(g.add(x, y)?)
+    g.scoped(w.path(), |g| {
+        let c = g.shape(x)[1].fixed().unwrap_or(0);
+        let normal = LayerNorm::load(&w.pp("norm1"), c, 1e-5)?.emit(g, x)?;
+        let mixed = attention(g, &w.pp("attn"), normal, windows, config)?;
+        let x = g.add(x, mixed)?;
+        let normal = LayerNorm::load(&w.pp("norm2"), c, 1e-5)?.emit(g, x)?;
+        let (fc1, fc2) = (w.pp("mlp").pp("fc1"), w.pp("mlp").pp("fc2"));
+        let hidden = fc1.shape("weight")?[0];
+        let y = Linear::load(&fc1, c, hidden)?.emit(g, normal)?;
+        let y = Activation::Gelu.emit(g, y)?;
+        let y = Linear::load(&fc2, hidden, c)?.emit(g, y)?;
+        Ok(g.add(x, y)?)
+    })
 }
 
 /// `WindowAttention3D` between partition and reversal.

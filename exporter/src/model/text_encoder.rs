@@ -40,7 +40,7 @@ fn encoder(g: &mut Graph, w: &Weights, s: &Shapes, ids: Value) -> Result<Value> 
         ];
         let attention = MultiheadAttention::from_linears(attn.path(), parts, config.heads);
         let mixed = attention.emit(g, x, x, x)?;
-        let sum = g.add(mixed, x)?;
+        let sum = g.scoped(w.path(), |g| g.add(mixed, x))?;
         let eps = config.layer_norm_eps;
         x = LayerNorm::load(&out.pp("LayerNorm"), width, eps)?.emit(g, sum)?;
 
@@ -49,7 +49,7 @@ fn encoder(g: &mut Graph, w: &Weights, s: &Shapes, ids: Value) -> Result<Value> 
         let y = Linear::load(&inner, width, inner_width)?.emit(g, x)?;
         let y = Activation::Gelu.emit(g, y)?;
         let y = Linear::load(&w.pp("output").pp("dense"), inner_width, width)?.emit(g, y)?;
-        let sum = g.add(y, x)?;
+        let sum = g.scoped(w.path(), |g| g.add(y, x))?;
         x = LayerNorm::load(&w.pp("output").pp("LayerNorm"), width, eps)?.emit(g, sum)?;
     }
     Ok(x)

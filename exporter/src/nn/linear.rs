@@ -173,7 +173,8 @@ impl Mlp {
     pub fn emit(&self, g: &mut Graph, mut x: Value) -> Result<Value> {
         for (i, layer) in self.layers.iter().enumerate() {
             if i > 0 {
-                x = self.activation.emit(g, x)?;
+                let before = &self.layers[i - 1].path;
+                x = g.scoped(before, |g| self.activation.emit(g, x))?;
             }
             x = layer.emit(g, x)?;
         }

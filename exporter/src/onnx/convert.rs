@@ -7,11 +7,9 @@ use super::proto::{
     StringStringEntry, TensorProto, TensorShape, TensorType, TypeProto, ValueInfoProto,
 };
 use super::{OnnxError, Sink};
-use crate::graph::{Attribute, Data, Graph, Initializer, Node, OPSET, Value, onnx_dtype};
+use crate::graph::{Attribute, Data, Graph, Initializer, Node, Value, onnx_dtype};
 use crate::tensor::{Dim, TensorSpec};
 
-/// ONNX IR version that goes with opset 17.
-const IR_VERSION: i64 = 8;
 /// Initializers up to this many bytes stay in the model file: shapes and axes must, for most tools.
 const INLINE_BYTES: u64 = 1024;
 /// External tensors start at multiples of this, so that engines may map them.
@@ -37,15 +35,20 @@ pub(super) fn model<W: Write>(
         value_info: graph.intermediate().map(value_info).collect(),
     };
     Ok(ModelProto {
-        ir_version: IR_VERSION,
+        ir_version: ir_version(graph.opset()),
         producer_name: "socc".to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         graph: Some(proto),
         opset_import: vec![OperatorSetId {
             domain: String::new(),
-            version: OPSET,
+            version: graph.opset(),
         }],
     })
+}
+
+/// The ONNX IR version that was current with an operator set.
+fn ir_version(opset: i64) -> i64 {
+    if opset < 19 { 8 } else { 9 }
 }
 
 fn node(graph: &Graph, node: &Node) -> NodeProto {

@@ -2,6 +2,8 @@
 
 mod convert;
 pub mod proto;
+mod read;
+mod structure;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -11,9 +13,12 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::graph::{DataError, Graph};
+use crate::graph::{DataError, Graph, GraphError};
 
-/// Why a graph could not be written.
+pub use read::load;
+pub use structure::structure_hash;
+
+/// Why a graph could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum OnnxError {
     /// A file could not be created or written.
@@ -24,6 +29,25 @@ pub enum OnnxError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A file could not be read.
+    #[error("cannot read {path}: {source}; export or copy the bundle again")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file is no graph that this crate wrote.
+    #[error("{path} is no stage graph of socc: {reason}; run `socc export` again")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What was seen.
+        reason: String,
+    },
+    /// The nodes of a file do not form a graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// An initializer's bytes could not be produced.
     #[error("cannot produce initializer `{name}` of graph `{graph}`: {source}")]
     Data {

@@ -1,0 +1,17 @@
+//! What values a stage's tensors take, and what precision they bear.
+//!
+//! Observers see every activation once and keep a bounded summary; a [`table::RangeTable`] keeps what
+//! follows from it. Nothing here runs a graph: whoever does feeds the activations in.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod document;
+pub mod hazards;
+pub mod method;
+pub mod observe;
+pub mod passes;
+pub mod place;
+pub mod plan;
+pub mod precision;
+pub mod rules;
+pub mod scale;
+pub mod table;

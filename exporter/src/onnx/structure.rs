@@ -1,0 +1,41 @@
+//! What tells one graph from another, whatever its weights.
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use super::hex;
+use crate::graph::Graph;
+
+/// SHA-256 over operators, attributes, names, types and shapes, in hexadecimal: equal for a graph as it is emitted and as
+/// it is read from a file.
+pub fn structure_hash(graph: &Graph) -> String {
+    let mut text = String::new();
+    let mut line = |part: &dyn std::fmt::Display| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{part}");
+    };
+    line(&format_args!("{} {}", graph.name(), graph.opset()));
+    for (role, specs) in [("in", graph.inputs()), ("out", graph.outputs())] {
+        for spec in specs {
+            line(&format_args!("{role} {spec}"));
+        }
+    }
+    for initializer in graph.initializers() {
+        line(&format_args!("const {}", graph.spec(initializer.value)));
+    }
+    for node in graph.nodes() {
+        line(&format_args!(
+            "{} {} {:?}",
+            node.op, node.name, node.attributes
+        ));
+        for input in &node.inputs {
+            let name = input.map_or("", |v| &graph.spec(v).name);
+            line(&format_args!("< {name}"));
+        }
+        for output in &node.outputs {
+            line(&format_args!("> {}", graph.spec(*output)));
+        }
+    }
+    hex(&Sha256::digest(text))
+}
