@@ -1,5 +1,6 @@
 //! Command line arguments, as they are parsed.
 
+mod eval;
 mod precision;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use socc::source::Source;
 use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
 
+pub use eval::{EvalArgs, EvalCommand, EvalMergeArgs, EvalRunArgs};
 pub use precision::PrecisionArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
@@ -31,6 +33,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Segment a video
     Run(RunArgs),
+    /// Score a model on a benchmark's data set, by its official protocol
+    Eval(EvalArgs),
     /// Compare every tensor of a golden case with the official model's
     Verify(VerifyArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
@@ -49,6 +53,10 @@ impl Command {
             Self::Demo(args) => &args.engine,
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
+            Self::Eval(args) => match &args.run {
+                Some(run) => &run.engine,
+                None => return false,
+            },
             Self::Inspect(_) | Self::Export(_) | Self::Synth(_) => return false,
         };
         matches!(engine.engine.as_str(), "onnxruntime" | "ort")

@@ -2,6 +2,7 @@
 
 mod demo;
 mod doctor;
+mod eval;
 mod export;
 mod inspect;
 mod job;
@@ -29,6 +30,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Eval(args) => eval::eval(&args),
         Command::Setup(args) => setup::setup(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Demo(args) => demo::demo(&args),

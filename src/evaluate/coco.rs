@@ -92,6 +92,27 @@ pub struct Summary {
     pub mean_iou: f64,
 }
 
+impl Summary {
+    /// Every figure with its official name.
+    pub fn named(&self) -> [(&'static str, f64); 13] {
+        [
+            ("mAP 0.5:0.95", self.map),
+            ("AP 0.5", self.ap_50),
+            ("AP 0.75", self.ap_75),
+            ("AP 0.5:0.95 S", self.ap_small),
+            ("AP 0.5:0.95 M", self.ap_medium),
+            ("AP 0.5:0.95 L", self.ap_large),
+            ("P@0.5", self.p_50),
+            ("P@0.6", self.p_60),
+            ("P@0.7", self.p_70),
+            ("P@0.8", self.p_80),
+            ("P@0.9", self.p_90),
+            ("overall_iou", self.overall_iou),
+            ("mean_iou", self.mean_iou),
+        ]
+    }
+}
+
 /// Scores all images; `None` if there are none.
 pub fn summarise(images: &[Detections]) -> Option<Summary> {
     let mut sorted: Vec<&Detections> = images.iter().collect();

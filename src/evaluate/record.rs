@@ -27,6 +27,8 @@ pub struct Identity {
     pub shard: Option<(usize, usize)>,
     /// Videos of all shards, in order.
     pub videos: Vec<String>,
+    /// What was odd about the lists of videos and expressions.
+    pub findings: Vec<Finding>,
 }
 
 impl Identity {

@@ -109,7 +109,6 @@ impl Report {
     pub fn new(
         identity: &Identity,
         records: &BTreeMap<String, Record>,
-        listed: &[Finding],
         total_ms: f64,
         videos: usize,
     ) -> Self {
@@ -131,7 +130,7 @@ impl Report {
             .values()
             .flat_map(|r| r.scores.detections.iter().cloned())
             .collect();
-        let mut findings = listed.to_vec();
+        let mut findings = identity.findings.clone();
         findings.extend(records.values().flat_map(|r| r.findings.iter().cloned()));
         let sum = |value: fn(&Record) -> f64| records.values().map(value).sum();
         Self {
