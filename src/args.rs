@@ -53,10 +53,8 @@ impl Command {
             Self::Demo(args) => &args.engine,
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
-            Self::Eval(args) => match &args.run {
-                Some(run) => &run.engine,
-                None => return false,
-            },
+            Self::Eval(EvalArgs::Run(args)) => &args.engine,
+            Self::Eval(EvalArgs::Sub(_)) => return false,
             Self::Inspect(_) | Self::Export(_) | Self::Synth(_) => return false,
         };
         matches!(engine.engine.as_str(), "onnxruntime" | "ort")

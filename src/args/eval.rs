@@ -2,18 +2,45 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 use socc::dataset::Benchmark;
 
 use super::{EngineArgs, Lowering, SourceArgs};
 
-#[derive(Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub struct EvalArgs {
-    #[command(subcommand)]
-    pub command: Option<EvalCommand>,
-    #[command(flatten)]
-    pub run: Option<EvalRunArgs>,
+/// `socc eval`, or `socc eval merge`.
+pub enum EvalArgs {
+    Run(Box<EvalRunArgs>),
+    Sub(EvalCommand),
+}
+
+// By hand: clap's derive takes no optional set of arguments that has sets within.
+impl FromArgMatches for EvalArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.subcommand() {
+            Some(_) => EvalCommand::from_arg_matches(matches).map(Self::Sub),
+            None => EvalRunArgs::from_arg_matches(matches).map(|run| Self::Run(Box::new(run))),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for EvalArgs {
+    fn augment_args(command: Command) -> Command {
+        let command = EvalCommand::augment_subcommands(EvalRunArgs::augment_args(command));
+        command
+            .subcommand_required(false)
+            .arg_required_else_help(false)
+            .args_conflicts_with_subcommands(true)
+            .subcommand_negates_reqs(true)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
 }
 
 #[derive(Subcommand)]

@@ -25,10 +25,9 @@ use crate::progress;
 const MAX_JOBS: usize = 1024;
 
 pub fn eval(args: &EvalArgs) -> anyhow::Result<ExitCode> {
-    match (&args.command, &args.run) {
-        (Some(EvalCommand::Merge(args)), _) => merge_shards(args),
-        (None, Some(args)) => evaluate(args),
-        (None, None) => bail!("nothing to evaluate; give a bundle or a checkpoint"),
+    match args {
+        EvalArgs::Run(args) => evaluate(args),
+        EvalArgs::Sub(EvalCommand::Merge(args)) => merge_shards(args),
     }
 }
 
