@@ -57,47 +57,20 @@ pub fn best_columns(gains: &[Vec<f64>]) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    /// Every permutation, for matrices of pseudo-random gains.
+    #[derive(serde::Deserialize)]
+    struct Case {
+        gains: Vec<Vec<f64>>,
+        columns: Vec<usize>,
+    }
+
     #[test]
-    fn no_permutation_is_better() {
-        fn best(gains: &[Vec<f64>], row: usize, taken: &mut Vec<usize>) -> f64 {
-            if row == gains.len() {
-                return 0.0;
-            }
-            let mut most = f64::NEG_INFINITY;
-            for c in 0..gains[0].len() {
-                if !taken.contains(&c) {
-                    taken.push(c);
-                    most = most.max(gains[row][c] + best(gains, row + 1, taken));
-                    taken.pop();
-                }
-            }
-            most
+    fn columns_are_those_of_scipy() {
+        let text = include_str!("../../tests/fixtures/datasets/assignment.json");
+        let cases: Vec<Case> = serde_json::from_str(text).unwrap();
+        assert!(cases.len() >= 5);
+        for case in cases {
+            assert_eq!(best_columns(&case.gains), case.columns);
         }
-        let mut state = 1u64;
-        let mut random = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            (state >> 40) as f64 / (1u64 << 24) as f64
-        };
-        for (rows, columns) in [(1, 1), (2, 2), (3, 5), (4, 4), (5, 6)] {
-            for _ in 0..20 {
-                let row =
-                    |random: &mut dyn FnMut() -> f64| (0..columns).map(|_| random()).collect();
-                let gains: Vec<Vec<f64>> = (0..rows).map(|_| row(&mut random)).collect();
-                let columns_of = best_columns(&gains);
-                let mut distinct = columns_of.clone();
-                distinct.sort_unstable();
-                distinct.dedup();
-                assert_eq!(distinct.len(), rows);
-                let sum: f64 = columns_of
-                    .iter()
-                    .enumerate()
-                    .map(|(r, c)| gains[r][*c])
-                    .sum();
-                assert!((sum - best(&gains, 0, &mut Vec::new())).abs() < 1e-12);
-            }
-        }
+        assert!(best_columns(&[]).is_empty());
     }
 }

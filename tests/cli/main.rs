@@ -4,6 +4,7 @@
 mod bad_bundle;
 mod bad_input;
 mod demo;
+mod eval;
 mod export;
 mod golden;
 mod inspect;
