@@ -11,5 +11,6 @@ mod export;
 mod golden;
 mod inspect;
 mod onnx_check;
+mod precision;
 mod run;
 mod support;
