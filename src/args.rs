@@ -3,6 +3,7 @@
 mod bench;
 mod calibrate;
 mod compare;
+mod eval;
 mod precision;
 mod sensitivity;
 
@@ -17,6 +18,7 @@ use socc_exporter::model::Deformable;
 pub use bench::BenchArgs;
 pub use calibrate::CalibrateArgs;
 pub use compare::CompareArgs;
+pub use eval::{EvalArgs, EvalCommand, EvalMergeArgs, EvalRunArgs};
 pub use precision::PrecisionArgs;
 pub use sensitivity::SensitivityArgs;
 
@@ -41,6 +43,8 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// Segment a video
     Run(RunArgs),
+    /// Score a model on a benchmark's data set, by its official protocol
+    Eval(EvalArgs),
     /// Compare every tensor of a golden case with the official model's
     Verify(VerifyArgs),
     /// Measure every stage: percentiles, memory, what several expressions cost
@@ -68,6 +72,8 @@ impl Command {
             Self::Verify(args) => &args.engine,
             Self::Sensitivity(args) => &args.engine,
             Self::Bench(args) => &args.engine,
+            Self::Eval(EvalArgs::Run(args)) => &args.engine,
+            Self::Eval(EvalArgs::Sub(_)) => return false,
             Self::Inspect(_) | Self::Export(_) | Self::Synth(_) | Self::Compare(_) => return false,
         };
         matches!(engine.engine.as_str(), "onnxruntime" | "ort")

@@ -2,9 +2,10 @@
 //! pair.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, concatenate, s};
+use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, Slice, concatenate, s};
 use socc_engines::{
     Breakdown, Engine, EngineError, HostTensor, ModelSource, Stage, StageModel, Tensor, host,
 };
@@ -78,9 +79,11 @@ pub struct StageRun {
 
 /// Compiled stages of one engine.
 pub struct Pipeline {
-    engine: Box<dyn Engine>,
+    engine: Arc<dyn Engine>,
     stages: Vec<Compiled>,
     runs: Vec<StageRun>,
+    /// The only frame of which anything leaves the clip's stages.
+    kept_frame: Option<usize>,
 }
 
 impl Pipeline {
@@ -89,10 +92,11 @@ impl Pipeline {
     /// # Errors
     /// A stage does not come, or the engine refuses its graph.
     pub fn compile<E: From<PipelineError>>(
-        engine: Box<dyn Engine>,
+        engine: impl Into<Arc<dyn Engine>>,
         stages: impl IntoIterator<Item = std::result::Result<StageInput, E>>,
         compiled: &mut dyn FnMut(&str),
     ) -> std::result::Result<Self, E> {
+        let engine = engine.into();
         let mut done = Vec::new();
         for stage in stages {
             let stage = stage?;
@@ -114,6 +118,7 @@ impl Pipeline {
             engine,
             stages: done,
             runs: Vec::new(),
+            kept_frame: None,
         })
     }
 
@@ -140,6 +145,13 @@ impl Pipeline {
             self.runs.push(run);
         }
         Ok(())
+    }
+
+    /// Hands on what the clip's stages say of frame `index` alone, to later stages that were built for
+    /// one frame: the official evaluation of single annotated frames.
+    pub fn keep_frame(mut self, index: usize) -> Self {
+        self.kept_frame = Some(index);
+        self
     }
 
     /// Name of the engine.
@@ -199,7 +211,32 @@ impl Pipeline {
         let frames = self.engine.upload(HostTensor::U8(frames.into_dyn()))?;
         let mut values = Values::from([("frames".to_owned(), frames)]);
         self.run(Rate::Clip, &mut values)?;
-        Ok(values)
+        match self.kept_frame {
+            Some(index) => self.only_frame(&values, index),
+            None => Ok(values),
+        }
+    }
+
+    /// Frame `index` of values whose first axis counts frames, `[1, ...]`.
+    fn only_frame(&self, values: &Values, index: usize) -> Result<Values> {
+        let cut = |(name, tensor): (&String, &Tensor)| {
+            let tensor = host(tensor)?;
+            let bad = || PipelineError::Shape {
+                tensor: name.clone(),
+                got: tensor.shape().to_vec(),
+            };
+            if tensor.shape().first().is_none_or(|frames| index >= *frames) {
+                return Err(bad());
+            }
+            let frame = Slice::from(index..=index);
+            let kept = match &*tensor {
+                HostTensor::F32(a) => HostTensor::F32(a.slice_axis(Axis(0), frame).to_owned()),
+                HostTensor::U8(a) => HostTensor::U8(a.slice_axis(Axis(0), frame).to_owned()),
+                HostTensor::I64(_) | HostTensor::I32(_) => return Err(bad()),
+            };
+            Ok((name.clone(), self.engine.upload(kept)?))
+        };
+        values.iter().map(cut).collect()
     }
 
     /// All that depends on both.

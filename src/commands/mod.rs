@@ -5,6 +5,7 @@ mod calibrate;
 mod compare;
 mod demo;
 mod doctor;
+mod eval;
 mod export;
 mod inspect;
 mod job;
@@ -35,6 +36,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Sensitivity(args) => sensitivity::sensitivity(&args),
+        Command::Eval(args) => eval::eval(&args),
         Command::Setup(args) => setup::setup(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Demo(args) => demo::demo(&args),

@@ -6,6 +6,7 @@ mod bad_input;
 mod bench;
 mod calibrate;
 mod demo;
+mod eval;
 mod export;
 mod golden;
 mod inspect;
