@@ -1,5 +1,7 @@
 //! Command line arguments, as they are parsed.
 
+mod build;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -7,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use socc::source::Source;
 use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
+
+pub use build::{Backend, BuildArgs};
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
 /// describes.
@@ -31,6 +35,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
+    /// Build TensorRT engines of a bundle's stages
+    Build(BuildArgs),
     /// Fetch the library of an optional engine
     Setup(SetupArgs),
     /// List the engines: present or not, version, what to install
@@ -45,7 +51,7 @@ impl Command {
             Self::Demo(args) => &args.engine,
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
-            Self::Inspect(_) | Self::Export(_) | Self::Synth(_) => return false,
+            Self::Build(_) | Self::Inspect(_) | Self::Export(_) | Self::Synth(_) => return false,
         };
         matches!(engine.engine.as_str(), "onnxruntime" | "ort")
     }
@@ -267,7 +273,7 @@ pub struct SynthArgs {
 
 #[derive(Args)]
 pub struct SetupArgs {
-    /// The engine: onnxruntime
+    /// onnxruntime, tensorrt-rtx, or libclang, whose environment variables are printed for `eval`
     pub engine: String,
 }
 

@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod dataset;
+pub mod engines;
 pub mod evaluate;
 pub mod host;
 pub mod metrics;

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod build;
 mod demo;
 mod doctor;
 mod export;
@@ -25,6 +26,7 @@ const DIFFERENT: u8 = 1;
 /// Runs a command.
 pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Build(args) => build::build(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
