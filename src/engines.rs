@@ -9,6 +9,7 @@ mod check;
 mod error;
 mod key;
 mod memory;
+mod trtexec;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,6 +23,7 @@ use socc_exporter::tensor::TensorSpec;
 pub use build::{Job, Made, build, chosen};
 pub use check::Machine;
 pub use error::{EnginesError, Result};
+pub use trtexec::{Device, RUNBOOK, SCRIPT, hand_over, installed};
 
 use error::read_error;
 
