@@ -3,10 +3,13 @@
 
 mod bad_bundle;
 mod bad_input;
+mod build;
 mod demo;
+mod engines;
 mod export;
 mod golden;
 mod inspect;
 mod onnx_check;
 mod run;
 mod support;
+mod trtexec;
