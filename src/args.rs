@@ -1,8 +1,14 @@
 //! Command line arguments, as they are parsed.
 
+mod bench;
 mod build;
+mod calibrate;
+mod compare;
+mod eval;
+mod precision;
+mod sensitivity;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -10,7 +16,13 @@ use socc::source::Source;
 use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
 
+pub use bench::BenchArgs;
 pub use build::{Backend, BuildArgs};
+pub use calibrate::CalibrateArgs;
+pub use compare::CompareArgs;
+pub use eval::{EvalArgs, EvalCommand, EvalMergeArgs, EvalRunArgs};
+pub use precision::PrecisionArgs;
+pub use sensitivity::SensitivityArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
 /// describes.
@@ -29,10 +41,20 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Write one ONNX graph per pipeline stage, the tokenizer, and a manifest
     Export(ExportArgs),
+    /// Measure the range of every tensor on clips and sentences, for `export --ranges`
+    Calibrate(CalibrateArgs),
     /// Segment a video
     Run(RunArgs),
+    /// Score a model on a benchmark's data set, by its official protocol
+    Eval(EvalArgs),
     /// Compare every tensor of a golden case with the official model's
     Verify(VerifyArgs),
+    /// Measure every stage: percentiles, memory, what several expressions cost
+    Bench(BenchArgs),
+    /// Set two reports of `bench` against each other; exit code 1 on a regression
+    Compare(CompareArgs),
+    /// Find which layers bear low precision within a budget of J&F, and write a precision plan
+    Sensitivity(SensitivityArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
     /// Build TensorRT engines of a bundle's stages
@@ -48,10 +70,19 @@ impl Command {
     pub fn loads_onnxruntime(&self) -> bool {
         let engine = match self {
             Self::Doctor(_) | Self::Setup(_) => return true,
+            Self::Calibrate(args) => &args.engine,
             Self::Demo(args) => &args.engine,
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
-            Self::Build(_) | Self::Inspect(_) | Self::Export(_) | Self::Synth(_) => return false,
+            Self::Sensitivity(args) => &args.engine,
+            Self::Bench(args) => &args.engine,
+            Self::Eval(EvalArgs::Run(args)) => &args.engine,
+            Self::Eval(EvalArgs::Sub(_)) => return false,
+            Self::Build(_)
+            | Self::Inspect(_)
+            | Self::Export(_)
+            | Self::Synth(_)
+            | Self::Compare(_) => return false,
         };
         matches!(engine.engine.as_str(), "onnxruntime" | "ort")
     }
@@ -68,11 +99,14 @@ pub struct SourceArgs {
 impl SourceArgs {
     /// Opens it.
     pub fn open(&self) -> anyhow::Result<Source> {
-        let (config, tokenizer) = (
-            self.model.config.as_deref(),
-            self.model.tokenizer.as_deref(),
-        );
+        let (config, tokenizer) = self.beside();
         Ok(Source::open(&self.source, config, tokenizer)?)
+    }
+
+    /// Configuration and tokenizer, where they were given.
+    pub fn beside(&self) -> (Option<&Path>, Option<&Path>) {
+        let model = &self.model;
+        (model.config.as_deref(), model.tokenizer.as_deref())
     }
 }
 
@@ -105,16 +139,20 @@ pub struct EngineArgs {
 impl EngineArgs {
     /// Finds the engine.
     pub fn open(&self) -> anyhow::Result<Box<dyn Engine>> {
+        Ok(engine(&self.engine, &self.options()?)?)
+    }
+
+    /// How the engine is to run.
+    pub fn options(&self) -> anyhow::Result<Options> {
         if let Some(threads) = self.threads
             && !(1..=MAX_THREADS).contains(&threads)
         {
             anyhow::bail!("--threads is {threads}; give 1 to {MAX_THREADS}");
         }
-        let options = Options {
+        Ok(Options {
             threads: self.threads,
             onnxruntime_library: self.onnxruntime_library.clone(),
-        };
-        Ok(engine(&self.engine, &options)?)
+        })
     }
 }
 
@@ -186,6 +224,8 @@ pub struct ExportArgs {
     /// Lowering of deformable attention
     #[arg(long, value_enum, default_value = "grid-sample")]
     pub deformable: Lowering,
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
     /// Add the golden intermediates and the masks of all queries as outputs, for `socc verify`
     #[arg(long)]
     pub probe: bool,

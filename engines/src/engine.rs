@@ -53,6 +53,12 @@ pub trait Engine: Send + Sync {
     /// Version of the back end.
     fn version(&self) -> String;
 
+    /// Whether float16 graphs are computed in float16, or at least rounded to it after every node. An engine that widens
+    /// them to float32 gives their masks, but does not show what they cost.
+    fn rounds_to_half(&self) -> bool {
+        true
+    }
+
     /// Makes a runnable stage out of a graph.
     ///
     /// # Errors
@@ -66,6 +72,19 @@ pub trait Engine: Send + Sync {
     fn upload(&self, tensor: HostTensor) -> Result<Tensor, EngineError> {
         Ok(Arc::new(tensor))
     }
+}
+
+/// Where the time of one run went, for an engine that computes on a device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Breakdown {
+    /// Handing the work to the device, on the CPU's clock.
+    pub enqueue_ms: f64,
+    /// Copies to the device, on the device's clock.
+    pub host_to_device_ms: f64,
+    /// The computation, on the device's clock.
+    pub compute_ms: f64,
+    /// Copies from the device, on the device's clock.
+    pub device_to_host_ms: f64,
 }
 
 /// A compiled stage.
@@ -82,4 +101,15 @@ pub trait Stage: Send {
     /// When an input's count, type or shape differs from [`Stage::inputs`] (one symbol has one length throughout a
     /// run), or the engine fails.
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError>;
+
+    /// Where the time of the latest run went, where the engine can tell.
+    fn breakdown(&self) -> Option<Breakdown> {
+        None
+    }
+
+    /// What the engine does otherwise than it was asked to: a provider, a device or a number of threads that it did
+    /// not use, as a phrase for people.
+    fn fallback(&self) -> Option<String> {
+        None
+    }
 }

@@ -27,7 +27,7 @@ pub mod tensorrt;
 pub mod tract;
 mod wheel;
 
-pub use engine::{Engine, ModelSource, Options, Stage, StageModel};
+pub use engine::{Breakdown, Engine, ModelSource, Options, Stage, StageModel};
 pub use error::EngineError;
 pub use registry::{EngineStatus, available, engine};
 pub use tensor::{Buffer, HostTensor, Tensor, host};

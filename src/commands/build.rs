@@ -200,7 +200,7 @@ fn summary(out: &Path, manifest: &EnginesManifest, built: &[String]) -> String {
         let fresh = built.contains(&entry.name);
         table.row([
             entry.name.clone(),
-            entry.precision.clone(),
+            entry.precision.to_string(),
             megabytes(entry.plan.bytes),
             format!("{:.1} s", entry.build_seconds),
             entry.peak_memory_bytes.map_or("-".to_owned(), megabytes),

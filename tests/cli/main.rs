@@ -3,9 +3,12 @@
 
 mod bad_bundle;
 mod bad_input;
+mod bench;
 mod build;
+mod calibrate;
 mod demo;
 mod engines;
+mod eval;
 mod export;
 mod golden;
 mod inspect;
