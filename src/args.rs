@@ -1,6 +1,7 @@
 //! Command line arguments, as they are parsed.
 
 mod bench;
+mod build;
 mod calibrate;
 mod compare;
 mod eval;
@@ -16,6 +17,7 @@ use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
 
 pub use bench::BenchArgs;
+pub use build::{Backend, BuildArgs};
 pub use calibrate::CalibrateArgs;
 pub use compare::CompareArgs;
 pub use eval::{EvalArgs, EvalCommand, EvalMergeArgs, EvalRunArgs};
@@ -55,6 +57,8 @@ pub enum Command {
     Sensitivity(SensitivityArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
+    /// Build TensorRT engines of a bundle's stages
+    Build(BuildArgs),
     /// Fetch the library of an optional engine
     Setup(SetupArgs),
     /// List the engines: present or not, version, what to install
@@ -74,7 +78,11 @@ impl Command {
             Self::Bench(args) => &args.engine,
             Self::Eval(EvalArgs::Run(args)) => &args.engine,
             Self::Eval(EvalArgs::Sub(_)) => return false,
-            Self::Inspect(_) | Self::Export(_) | Self::Synth(_) | Self::Compare(_) => return false,
+            Self::Build(_)
+            | Self::Inspect(_)
+            | Self::Export(_)
+            | Self::Synth(_)
+            | Self::Compare(_) => return false,
         };
         matches!(engine.engine.as_str(), "onnxruntime" | "ort")
     }
@@ -305,7 +313,7 @@ pub struct SynthArgs {
 
 #[derive(Args)]
 pub struct SetupArgs {
-    /// The engine: onnxruntime
+    /// onnxruntime, tensorrt-rtx, or libclang, whose environment variables are printed for `eval`
     pub engine: String,
 }
 

@@ -4,8 +4,10 @@
 mod bad_bundle;
 mod bad_input;
 mod bench;
+mod build;
 mod calibrate;
 mod demo;
+mod engines;
 mod eval;
 mod export;
 mod golden;
@@ -14,3 +16,4 @@ mod onnx_check;
 mod precision;
 mod run;
 mod support;
+mod trtexec;
