@@ -1,6 +1,7 @@
 //! Command line arguments, as they are parsed.
 
 mod bench;
+mod build;
 mod compare;
 mod precision;
 
@@ -13,6 +14,7 @@ use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
 
 pub use bench::BenchArgs;
+pub use build::{Backend, BuildArgs};
 pub use compare::CompareArgs;
 pub use precision::PrecisionArgs;
 
@@ -43,6 +45,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
+    /// Build TensorRT engines of a bundle's stages
+    Build(BuildArgs),
     /// Fetch the library of an optional engine
     Setup(SetupArgs),
     /// List the engines: present or not, version, what to install
@@ -58,7 +62,11 @@ impl Command {
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
             Self::Bench(args) => &args.engine,
-            Self::Inspect(_) | Self::Export(_) | Self::Synth(_) | Self::Compare(_) => return false,
+            Self::Build(_)
+            | Self::Inspect(_)
+            | Self::Export(_)
+            | Self::Synth(_)
+            | Self::Compare(_) => return false,
         };
         matches!(engine.engine.as_str(), "onnxruntime" | "ort")
     }
@@ -289,7 +297,7 @@ pub struct SynthArgs {
 
 #[derive(Args)]
 pub struct SetupArgs {
-    /// The engine: onnxruntime
+    /// onnxruntime, tensorrt-rtx, or libclang, whose environment variables are printed for `eval`
     pub engine: String,
 }
 

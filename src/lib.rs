@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod bundle;
 pub mod dataset;
+pub mod engines;
 pub mod evaluate;
 pub mod host;
 pub mod lowering;

@@ -176,9 +176,11 @@ pub enum EngineError {
         /// The reason.
         detail: String,
     },
-    /// `socc setup onnxruntime` could not finish; nothing was left behind.
-    #[error("cannot set up ONNX Runtime: {detail}; {remedy}")]
+    /// `socc setup` could not finish; nothing was left behind.
+    #[error("cannot set up {title}: {detail}; {remedy}")]
     Setup {
+        /// What was to be set up.
+        title: &'static str,
         /// What failed.
         detail: String,
         /// What to do.

@@ -13,6 +13,7 @@
 //! Graph inputs and outputs are float32, int64, int32 or uint8; within a graph an engine may use what it likes.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod cache;
 mod check;
 pub mod embedded;
 mod engine;
@@ -20,8 +21,11 @@ mod error;
 pub mod onnxruntime;
 mod registry;
 mod tensor;
+#[allow(unsafe_code)] // The one place that calls C.
+pub mod tensorrt;
 #[cfg(feature = "tract")]
 pub mod tract;
+mod wheel;
 
 pub use engine::{Breakdown, Engine, ModelSource, Options, Stage, StageModel};
 pub use error::EngineError;

@@ -4,6 +4,7 @@ use crate::embedded;
 use crate::engine::{Engine, Options};
 use crate::error::EngineError;
 use crate::onnxruntime;
+use crate::tensorrt::{self, Variant};
 #[cfg(feature = "tract")]
 use crate::tract;
 
@@ -59,9 +60,15 @@ pub fn engine(name: &str, options: &Options) -> Result<Box<dyn Engine>, EngineEr
 #[cfg(not(feature = "tract"))]
 const TRACT_INSTALL: &str = "build socc with `--features tract`";
 
-/// Every engine and whether it can be used here. Opens ONNX Runtime's library to learn its version.
+/// Every engine and whether it can be used here. Opens the libraries to learn their versions.
 pub fn available() -> Vec<EngineStatus> {
-    vec![embedded::status(), onnxruntime::status(), tract_status()]
+    vec![
+        embedded::status(),
+        onnxruntime::status(),
+        tract_status(),
+        tensorrt::status(Variant::Rtx),
+        tensorrt::status(Variant::Enterprise),
+    ]
 }
 
 #[cfg(feature = "tract")]
@@ -137,6 +144,6 @@ mod tests {
         let status = available();
         assert_eq!(status[0].name, "embedded");
         assert!(status[0].present);
-        assert_eq!(status.len(), 3);
+        assert_eq!(status.len(), 5);
     }
 }

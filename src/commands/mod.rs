@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod bench;
+mod build;
 mod compare;
 mod demo;
 mod doctor;
@@ -27,6 +28,7 @@ const DIFFERENT: u8 = 1;
 /// Runs a command.
 pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Build(args) => build::build(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
