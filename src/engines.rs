@@ -9,6 +9,7 @@ mod check;
 mod error;
 mod key;
 mod memory;
+mod plans;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,6 +23,7 @@ use socc_exporter::tensor::TensorSpec;
 pub use build::{Job, Made, build, chosen};
 pub use check::Machine;
 pub use error::{EnginesError, Result};
+pub use plans::plans;
 
 use error::read_error;
 

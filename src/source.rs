@@ -13,6 +13,7 @@ use socc_exporter::model::{self, Deformable, Request};
 use socc_exporter::onnx::{self, OnnxError};
 
 use crate::bundle::{Bundle, BundleError, Manifest, ModelFacts, StageEntry};
+use crate::engines::{self, EnginesError};
 use crate::host::HostError;
 use crate::host::tokenizer::TextTokenizer;
 use crate::pipeline::{Pipeline, PipelineError, StageInput};
@@ -54,6 +55,19 @@ pub enum SourceError {
     /// A stage cannot be compiled.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// The bundle's plans cannot be used.
+    #[error(transparent)]
+    Engines(#[from] EnginesError),
+    /// The engine runs plans, which a checkpoint has none of.
+    #[error(
+        "engine `{engine}` runs what `socc build` makes of a bundle, and {path} is a checkpoint; run `socc export`, then `socc build`"
+    )]
+    NeedsPlans {
+        /// The engine.
+        engine: String,
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// No tokenizer is known.
     #[error(
         "{path} comes without a tokenizer; give the folder of the text encoder's tokenizer files with --tokenizer"
@@ -244,8 +258,11 @@ impl Source {
     /// Compiles all stages for `request` on `engine`; `compiled` hears each stage's name when it is
     /// ready. A bundle has its own lowering and outputs, whatever the request says of them.
     ///
+    /// For an engine that runs plans, those of the bundle's stages are taken instead of the graphs.
+    ///
     /// # Errors
-    /// A bundle was exported for another clip; a stage cannot be emitted or compiled.
+    /// A bundle was exported for another clip, or has no plans where they are needed; a stage cannot be emitted or
+    /// compiled.
     pub fn compile(
         &self,
         engine: Box<dyn Engine>,
@@ -255,11 +272,21 @@ impl Source {
         match self {
             Self::Bundle { bundle, .. } => {
                 check_fixed(bundle, request)?;
-                let stages = bundle.manifest.stages.iter();
-                let stages = stages.map(|entry| Ok(stage_input(&bundle.dir, entry)));
+                let files = match engine.plans() {
+                    Some(target) => engines::plans(bundle, &target)?,
+                    None => graphs(bundle),
+                };
+                let stages = bundle.manifest.stages.iter().zip(files);
+                let stages = stages.map(|(entry, file)| Ok(stage_input(entry, file)));
                 Pipeline::compile(engine, stages, compiled)
             }
             Self::Checkpoint(model) => {
+                if engine.plans().is_some() {
+                    return Err(SourceError::NeedsPlans {
+                        engine: engine.name().to_owned(),
+                        path: self.path().to_owned(),
+                    });
+                }
                 let arch = &model.described.architecture;
                 let stages = model::build(&model.checkpoint, arch, request)?;
                 let stages = stages.into_iter().map(|stage| {
@@ -295,15 +322,23 @@ impl Source {
     }
 }
 
-fn stage_input(dir: &Path, entry: &StageEntry) -> StageInput {
-    let model = entry.files.first();
-    let model = model.map_or(format!("{}.onnx", entry.name), |f| f.name.clone());
+/// The model file of each stage.
+fn graphs(bundle: &Bundle) -> Vec<PathBuf> {
+    let stages = bundle.manifest.stages.iter();
+    let files = stages.map(|entry| {
+        let model = entry.files.first();
+        model.map_or(format!("{}.onnx", entry.name), |f| f.name.clone())
+    });
+    files.map(|file| bundle.dir.join(file)).collect()
+}
+
+fn stage_input(entry: &StageEntry, file: PathBuf) -> StageInput {
     StageInput {
         name: entry.name.clone(),
         rate: entry.rate,
         inputs: entry.inputs.clone(),
         outputs: entry.outputs.clone(),
-        source: ModelSource::File(dir.join(model)),
+        source: ModelSource::File(file),
     }
 }
 
