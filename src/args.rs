@@ -2,8 +2,10 @@
 
 mod bench;
 mod build;
+mod calibrate;
 mod compare;
 mod precision;
+mod sensitivity;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -15,8 +17,10 @@ use socc_exporter::model::Deformable;
 
 pub use bench::BenchArgs;
 pub use build::{Backend, BuildArgs};
+pub use calibrate::CalibrateArgs;
 pub use compare::CompareArgs;
 pub use precision::PrecisionArgs;
+pub use sensitivity::SensitivityArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
 /// describes.
@@ -35,6 +39,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Write one ONNX graph per pipeline stage, the tokenizer, and a manifest
     Export(ExportArgs),
+    /// Measure the range of every tensor on clips and sentences, for `export --ranges`
+    Calibrate(CalibrateArgs),
     /// Segment a video
     Run(RunArgs),
     /// Compare every tensor of a golden case with the official model's
@@ -43,6 +49,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Set two reports of `bench` against each other; exit code 1 on a regression
     Compare(CompareArgs),
+    /// Find which layers bear low precision within a budget of J&F, and write a precision plan
+    Sensitivity(SensitivityArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
     /// Build TensorRT engines of a bundle's stages
@@ -58,9 +66,11 @@ impl Command {
     pub fn loads_onnxruntime(&self) -> bool {
         let engine = match self {
             Self::Doctor(_) | Self::Setup(_) => return true,
+            Self::Calibrate(args) => &args.engine,
             Self::Demo(args) => &args.engine,
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
+            Self::Sensitivity(args) => &args.engine,
             Self::Bench(args) => &args.engine,
             Self::Build(_)
             | Self::Inspect(_)

@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod bundle;
+pub mod calibrate;
 pub mod dataset;
 pub mod engines;
 pub mod evaluate;
@@ -16,5 +17,6 @@ pub mod pipeline;
 pub mod results;
 pub mod scratch;
 pub mod segment;
+pub mod sensitivity;
 pub mod source;
 pub mod verify;

@@ -130,15 +130,6 @@ impl Pipeline {
         })?)
     }
 
-    /// Puts another form of stage `name` in its place and gives the old one back; one that the pipeline does not have
-    /// comes back itself.
-    pub fn exchange(&mut self, name: &str, stage: Box<dyn Stage>) -> Box<dyn Stage> {
-        match self.stages.iter_mut().find(|c| c.name == name) {
-            Some(compiled) => std::mem::replace(&mut compiled.stage, stage),
-            None => stage,
-        }
-    }
-
     /// Runs one stage on `values` and adds what it gives.
     ///
     /// # Errors
@@ -236,14 +227,7 @@ impl Pipeline {
 impl Compiled {
     /// Takes its operands from `values` and adds its results. `number` is its place in the pipeline.
     fn run(&mut self, number: usize, values: &mut Values) -> Result<StageRun> {
-        let inputs = self.stage.inputs().iter().map(|spec| {
-            let found = values.get(&spec.name).cloned();
-            found.ok_or_else(|| PipelineError::Missing {
-                stage: self.name.clone(),
-                tensor: spec.name.clone(),
-            })
-        });
-        let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
+        let inputs = operands(self.stage.as_ref(), &self.name, values)?;
         let start = Instant::now();
         let outputs = self.stage.run(&inputs)?;
         let run = StageRun {
@@ -256,6 +240,29 @@ impl Compiled {
         values.extend(names.zip(outputs));
         Ok(run)
     }
+}
+
+/// What a stage takes, out of `values`.
+fn operands(stage: &dyn Stage, name: &str, values: &Values) -> Result<Vec<Tensor>> {
+    let inputs = stage.inputs().iter().map(|spec| {
+        let found = values.get(&spec.name).cloned();
+        found.ok_or_else(|| PipelineError::Missing {
+            stage: name.to_owned(),
+            tensor: spec.name.clone(),
+        })
+    });
+    inputs.collect()
+}
+
+/// Runs a stage that belongs to no pipeline on `values` and adds what it gives.
+///
+/// # Errors
+/// A value is missing, or the engine fails.
+pub fn run_stage(stage: &mut dyn Stage, name: &str, values: &mut Values) -> Result<()> {
+    let outputs = stage.run(&operands(stage, name, values)?)?;
+    let names = stage.outputs().iter().map(|s| s.name.clone());
+    values.extend(names.zip(outputs));
+    Ok(())
 }
 
 /// What the pipeline found for one expression in one window of frames.

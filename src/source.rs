@@ -325,11 +325,7 @@ impl Source {
 /// The model file of each stage.
 fn graphs(bundle: &Bundle) -> Vec<PathBuf> {
     let stages = bundle.manifest.stages.iter();
-    let files = stages.map(|entry| {
-        let model = entry.files.first();
-        model.map_or(format!("{}.onnx", entry.name), |f| f.name.clone())
-    });
-    files.map(|file| bundle.dir.join(file)).collect()
+    stages.map(|entry| bundle.model_path(entry)).collect()
 }
 
 fn stage_input(entry: &StageEntry, file: PathBuf) -> StageInput {

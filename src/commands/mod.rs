@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod calibrate;
 mod compare;
 mod demo;
 mod doctor;
@@ -9,6 +10,7 @@ mod export;
 mod inspect;
 mod job;
 mod run;
+mod sensitivity;
 mod setup;
 mod synth;
 mod table;
@@ -31,8 +33,10 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Build(args) => build::build(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Export(args) => export::export(&args),
+        Command::Calibrate(args) => calibrate::calibrate(&args),
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Sensitivity(args) => sensitivity::sensitivity(&args),
         Command::Setup(args) => setup::setup(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Demo(args) => demo::demo(&args),
