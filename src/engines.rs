@@ -10,6 +10,7 @@ mod error;
 mod key;
 mod memory;
 mod plans;
+mod trtexec;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,6 +25,7 @@ pub use build::{Job, Made, build, chosen};
 pub use check::Machine;
 pub use error::{EnginesError, Result};
 pub use plans::plans;
+pub use trtexec::{Device, RUNBOOK, SCRIPT, hand_over, installed};
 
 use error::read_error;
 

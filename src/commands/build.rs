@@ -28,7 +28,59 @@ pub fn build(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     match args.backend {
         Backend::TensorrtRtx => with_library(args, Variant::Rtx),
         Backend::Tensorrt => with_library(args, Variant::Enterprise),
-        Backend::Trtexec => bail!("trtexec"),
+        Backend::Trtexec => with_trtexec(args),
+    }
+}
+
+fn with_trtexec(args: &BuildArgs) -> anyhow::Result<ExitCode> {
+    if args.check {
+        bail!("trtexec cannot parse alone; use --check with --backend tensorrt-rtx or tensorrt");
+    }
+    let variant = Variant::Enterprise;
+    let options = options(args, variant);
+    options.check(variant)?;
+    let bundle = Bundle::open(&args.bundle)?;
+    let stages = engines::chosen(&bundle, &args.stages)?;
+    let out = output(args)?;
+    let script = engines::hand_over(&bundle, &stages, &options, out)?;
+    let Some(device) = engines::installed()? else {
+        return handed_over(args, &script);
+    };
+    let job = Job {
+        bundle: &bundle,
+        stages,
+        setting: setting("trtexec", &device.version, options),
+    };
+    let bar = progress::steps(job.stages.len(), "trtexec");
+    let made = engines::build(&job, out, &mut |stage, _, path| {
+        bar.set_message(stage.name.clone());
+        device.build(&script, &bundle, &stage.name, path)?;
+        bar.inc(1);
+        Ok(())
+    });
+    bar.finish_and_clear();
+    report(args, out, &made?)
+}
+
+/// Says that the device is to build.
+fn handed_over(args: &BuildArgs, script: &Path) -> anyhow::Result<ExitCode> {
+    let runbook = script.with_file_name(engines::RUNBOOK);
+    if args.json {
+        print_json(&serde_json::json!({ "script": script, "runbook": runbook, "stages": [] }))?;
+    } else {
+        print(&format!(
+            "there is no trtexec here, so nothing was built; {} tells how {} builds on the device\n",
+            runbook.display(),
+            script.display()
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn output(args: &BuildArgs) -> anyhow::Result<&Path> {
+    match &args.output {
+        Some(out) => Ok(out),
+        None => bail!("--output is missing; name a folder for the engines"),
     }
 }
 
@@ -42,9 +94,7 @@ fn with_library(args: &BuildArgs, variant: Variant) -> anyhow::Result<ExitCode> 
     if args.check {
         return check::check(args, &bundle, &stages, &builder);
     }
-    let Some(out) = &args.output else {
-        bail!("--output is missing; name a folder for the engines");
-    };
+    let out = output(args)?;
     let setting = setting(variant.name(), builder.version(), options);
     let job = Job {
         bundle: &bundle,

@@ -12,6 +12,7 @@ use socc_engines::tensorrt::Profile;
 use socc_exporter::onnx::SavedFile;
 
 use super::error::{read_error, write_error};
+use super::trtexec::{MARK, SCRIPT};
 use super::{
     EnginesError, EnginesManifest, FORMAT_VERSION, MANIFEST, PlanEntry, Result, Setting,
     check_plan, key, memory, read_manifest, read_text,
@@ -108,7 +109,7 @@ pub fn build(
 }
 
 /// What the folder holds: engines, nothing yet, or something that is no business of ours.
-fn present(out: &Path) -> Result<Option<EnginesManifest>> {
+pub(super) fn present(out: &Path) -> Result<Option<EnginesManifest>> {
     let mut entries = match fs::read_dir(out) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -117,11 +118,10 @@ fn present(out: &Path) -> Result<Option<EnginesManifest>> {
     if entries.next().is_none() {
         return Ok(None);
     }
-    let path = out.join(MANIFEST);
     match read_manifest(out) {
         Ok(manifest) => Ok(Some(manifest)),
-        // Of an older or damaged layout: ours, and all of it is built anew.
-        Err(EnginesError::Manifest { .. }) if is_ours(&path) => Ok(None),
+        // Of an older or damaged layout, or with a script alone: ours, and all of it is built anew.
+        Err(EnginesError::Manifest { .. }) if is_ours(out) => Ok(None),
         Err(EnginesError::Manifest { .. }) => Err(EnginesError::Foreign {
             path: out.to_owned(),
         }),
@@ -129,7 +129,7 @@ fn present(out: &Path) -> Result<Option<EnginesManifest>> {
     }
 }
 
-fn is_ours(path: &Path) -> bool {
+fn is_ours(dir: &Path) -> bool {
     #[derive(Deserialize)]
     struct Marks {
         #[serde(rename = "tensorrt_version")]
@@ -137,8 +137,10 @@ fn is_ours(path: &Path) -> bool {
         #[serde(rename = "stages")]
         _stages: Vec<IgnoredAny>,
     }
-    let text = read_text(path);
-    text.is_ok_and(|text| serde_json::from_str::<Marks>(&text).is_ok())
+    let text = read_text(&dir.join(MANIFEST));
+    let described = text.is_ok_and(|text| serde_json::from_str::<Marks>(&text).is_ok());
+    let script = || read_text(&dir.join(SCRIPT));
+    described || script().is_ok_and(|text| text.lines().any(|l| l.starts_with(MARK)))
 }
 
 /// The plan with that key, if its file is whole.

@@ -72,6 +72,8 @@ mod tests {
     use super::*;
     use socc_engines::tensorrt::{BuildOptions, Sm};
     use socc_exporter::model::Rate;
+    use socc_calibration::passes::Report;
+    use socc_calibration::precision::Precision;
     use socc_exporter::tensor::DType;
 
     fn setting() -> Setting {
@@ -100,6 +102,8 @@ mod tests {
                 bytes: 1,
                 sha256: "00".into(),
             }],
+            precision: Precision::Fp32,
+            lowering: Report::default(),
         }
     }
 

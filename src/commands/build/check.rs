@@ -47,7 +47,7 @@ pub(super) fn check(
 }
 
 fn tables(lines: &[Line]) -> String {
-    let mut table = Table::new(&["stage", "operator", ">nodes", "", "TensorRT says"]);
+    let mut table = Table::new(&["stage", "operator", ">nodes", "verdict", "TensorRT says"]);
     for line in lines {
         for row in &line.operators {
             table.row([
