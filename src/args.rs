@@ -84,7 +84,8 @@ impl Command {
             | Self::Synth(_)
             | Self::Compare(_) => return false,
         };
-        matches!(engine.engine.as_str(), "onnxruntime" | "ort")
+        let name = engine.engine.split(':').next();
+        matches!(name, Some("onnxruntime" | "ort"))
     }
 }
 
@@ -125,7 +126,8 @@ const MAX_THREADS: usize = 1024;
 
 #[derive(Args)]
 pub struct EngineArgs {
-    /// Back end: embedded, onnxruntime or tract
+    /// Back end: embedded, onnxruntime, onnxruntime:cuda, onnxruntime:tensorrt, tensorrt-rtx, tensorrt
+    /// or tract; `socc doctor` tells which are there
     #[arg(long, value_name = "NAME", default_value = "embedded")]
     pub engine: String,
     /// CPU threads [default: as many as there are cores]
@@ -134,6 +136,15 @@ pub struct EngineArgs {
     /// ONNX Runtime's shared library, instead of the one that is found
     #[arg(long, value_name = "FILE")]
     pub onnxruntime_library: Option<PathBuf>,
+    /// Folder that `socc build` wrote, for tensorrt-rtx and tensorrt [default: BUNDLE/engines]
+    #[arg(long, value_name = "ENGINES")]
+    pub engines: Option<PathBuf>,
+    /// Which GPU, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub device: usize,
+    /// Capture runs that repeat as CUDA graphs, with tensorrt-rtx and tensorrt
+    #[arg(long)]
+    pub cuda_graphs: bool,
 }
 
 impl EngineArgs {
@@ -152,6 +163,9 @@ impl EngineArgs {
         Ok(Options {
             threads: self.threads,
             onnxruntime_library: self.onnxruntime_library.clone(),
+            device: self.device,
+            plans: self.engines.clone(),
+            cuda_graphs: self.cuda_graphs,
         })
     }
 }

@@ -9,6 +9,7 @@ mod check;
 mod error;
 mod key;
 mod memory;
+mod plans;
 mod trtexec;
 
 use std::fs::File;
@@ -24,6 +25,7 @@ use socc_exporter::tensor::TensorSpec;
 pub use build::{Job, Made, build, chosen};
 pub use check::Machine;
 pub use error::{EnginesError, Result};
+pub use plans::plans;
 pub use trtexec::{Device, RUNBOOK, SCRIPT, hand_over, installed};
 
 use error::read_error;

@@ -8,6 +8,8 @@
 //! |---|---|---|
 //! | `embedded` | `rten` | pure Rust, always there |
 //! | `onnxruntime` | `ort` | Microsoft's library, opened at run time |
+//! | `onnxruntime:cuda`, `onnxruntime:tensorrt` | `ort:...` | its providers for NVIDIA's GPUs; never the CPU |
+//! | `tensorrt-rtx`, `tensorrt` | | plans that `socc build` made, with the cargo features of these names |
 //! | `tract` | | pure Rust, with cargo feature `tract` |
 //!
 //! Graph inputs and outputs are float32, int64, int32 or uint8; within a graph an engine may use what it likes.
@@ -27,7 +29,7 @@ pub mod tensorrt;
 pub mod tract;
 mod wheel;
 
-pub use engine::{Breakdown, Engine, ModelSource, Options, Stage, StageModel};
+pub use engine::{Breakdown, Engine, ModelSource, Options, PlanTarget, Stage, StageModel};
 pub use error::EngineError;
 pub use registry::{EngineStatus, available, engine};
 pub use tensor::{Buffer, HostTensor, Tensor, host};

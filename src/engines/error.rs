@@ -97,6 +97,30 @@ pub enum EnginesError {
         /// What is present.
         present: String,
     },
+    /// No folder of engines.
+    #[error(
+        "there are no engines in {path}; run `socc build {bundle} -o {path} --backend {backend}`, or give their folder with --engines"
+    )]
+    Absent {
+        /// Where they were looked for.
+        path: PathBuf,
+        /// Whose they would be.
+        bundle: PathBuf,
+        /// What is to build them.
+        backend: &'static str,
+    },
+    /// A plan of another graph.
+    #[error(
+        "the engine of stage `{stage}` in {path} was built from another graph than that of {bundle}; run `socc build` again"
+    )]
+    OtherGraph {
+        /// The folder.
+        path: PathBuf,
+        /// The bundle.
+        bundle: PathBuf,
+        /// Stage name.
+        stage: String,
+    },
     /// A stage that was not built.
     #[error("{path} has no engine of stage `{stage}`; run `socc build` without --stage")]
     NoPlan {

@@ -10,7 +10,7 @@ use crate::cache;
 use crate::check;
 use crate::error::EngineError;
 
-use super::{NAME, REMEDY};
+use super::{NAME, Provider};
 
 /// Folder within the cache that `socc setup onnxruntime` fills.
 pub(super) const FOLDER: &str = "onnxruntime";
@@ -132,7 +132,7 @@ fn unavailable(detail: String) -> EngineError {
     EngineError::Unavailable {
         engine: NAME,
         detail,
-        remedy: REMEDY.into(),
+        remedy: Provider::Cpu.remedy().into(),
     }
 }
 

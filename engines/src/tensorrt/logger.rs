@@ -45,4 +45,10 @@ impl Log {
         let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         errors.clone()
     }
+
+    /// The errors so far, which are forgotten here.
+    pub(super) fn take(&self) -> Vec<String> {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut errors)
+    }
 }

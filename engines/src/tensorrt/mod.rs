@@ -19,6 +19,7 @@ mod monitor;
 #[cfg(any(feature = "tensorrt-rtx", feature = "tensorrt"))]
 mod open;
 mod profile;
+pub(crate) mod run;
 mod setup;
 mod sm;
 mod support;
@@ -122,33 +123,39 @@ fn built_for(variant: Variant) -> Result<(), EngineError> {
     })
 }
 
-/// Whether the library is there, for `socc doctor`. Opens it to tell its version.
+/// Whether the library and a GPU are there, for `socc doctor`. Opens the library to tell its version.
 pub(crate) fn status(variant: Variant) -> EngineStatus {
-    match Builder::open(variant, None) {
-        Ok(builder) => EngineStatus {
+    let absent = |version: Option<String>, detail: String, install: Option<String>| EngineStatus {
+        name: variant.name(),
+        present: false,
+        version,
+        detail,
+        install,
+    };
+    let builder = match Builder::open(variant, None) {
+        Ok(builder) => builder,
+        Err(BuildError::Engine(EngineError::Unavailable { detail, remedy, .. })) => {
+            return absent(None, detail, Some(remedy));
+        }
+        Err(other) => return absent(None, other.to_string(), None),
+    };
+    let version = Some(builder.version().to_owned());
+    let library = format!(
+        "{}, builds engines (`socc build`)",
+        builder.path().display()
+    );
+    match run::devices(variant) {
+        Ok(devices) => EngineStatus {
             name: variant.name(),
             present: true,
-            version: Some(builder.version().to_owned()),
-            detail: format!(
-                "{}, builds engines (`socc build`)",
-                builder.path().display()
-            ),
+            version,
+            detail: format!("{library} and runs them on {devices}"),
             install: None,
         },
-        Err(BuildError::Engine(EngineError::Unavailable { detail, remedy, .. })) => EngineStatus {
-            name: variant.name(),
-            present: false,
-            version: None,
-            detail,
-            install: Some(remedy),
-        },
-        Err(other) => EngineStatus {
-            name: variant.name(),
-            present: false,
-            version: None,
-            detail: other.to_string(),
-            install: None,
-        },
+        Err(EngineError::Unavailable { detail, remedy, .. }) => {
+            absent(version, format!("{library}; {detail}"), Some(remedy))
+        }
+        Err(other) => absent(version, format!("{library}; {other}"), None),
     }
 }
 

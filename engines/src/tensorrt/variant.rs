@@ -25,7 +25,7 @@ pub const BUILT_FOR: Option<Variant> = if cfg!(feature = "tensorrt") {
 
 impl Variant {
     /// Name for `--backend` and `--engine`, and of the cargo feature.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Rtx => "tensorrt-rtx",
             Self::Enterprise => "tensorrt",
