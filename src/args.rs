@@ -2,6 +2,7 @@
 
 mod bench;
 mod compare;
+mod roofline;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,6 +14,7 @@ use socc_exporter::model::Deformable;
 
 pub use bench::BenchArgs;
 pub use compare::CompareArgs;
+pub use roofline::RooflineArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
 /// describes.
@@ -39,6 +41,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Set two reports of `bench` against each other; exit code 1 on a regression
     Compare(CompareArgs),
+    /// Count operations and bytes, and say how fast a machine could be at most
+    Roofline(RooflineArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
     /// Fetch the library of an optional engine
@@ -56,6 +60,7 @@ impl Command {
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
             Self::Bench(args) => &args.engine,
+            Self::Roofline(args) => &args.engine,
             Self::Inspect(_) | Self::Export(_) | Self::Synth(_) | Self::Compare(_) => return false,
         };
         matches!(engine.engine.as_str(), "onnxruntime" | "ort")

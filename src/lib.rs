@@ -12,6 +12,7 @@ pub mod host;
 pub mod metrics;
 pub mod pipeline;
 pub mod results;
+pub mod roofline;
 pub mod scratch;
 pub mod segment;
 pub mod source;

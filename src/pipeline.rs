@@ -148,7 +148,17 @@ impl Pipeline {
             .collect()
     }
 
-    /// Every stage run since the last call, in the order in which they began.
+    /// Milliseconds of every run, by stage, in the order of the stages.
+    pub fn times_ms(&self) -> Vec<(String, Vec<f64>)> {
+        let times = self.stages.iter().enumerate().map(|(number, c)| {
+            let runs = self.runs.iter().filter(|r| r.stage == number);
+            let ms = runs.map(|r| r.duration.as_secs_f64() * 1e3);
+            (c.name.clone(), ms.collect())
+        });
+        times.collect()
+    }
+
+    /// Takes every stage run so far, in the order in which they began; [`Pipeline::times_ms`] begins anew.
     pub fn take_runs(&mut self) -> Vec<StageRun> {
         std::mem::take(&mut self.runs)
     }

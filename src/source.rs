@@ -8,8 +8,9 @@ use socc_engines::{Engine, ModelSource};
 use socc_exporter::checkpoint::{Checkpoint, CheckpointError};
 use socc_exporter::config::{self, ConfigError, Described};
 use socc_exporter::error::ExportError;
+use socc_exporter::graph::Graph;
 use socc_exporter::keys::{self, Audit};
-use socc_exporter::model::{self, Deformable, Request};
+use socc_exporter::model::{self, Deformable, Rate, Request};
 use socc_exporter::onnx::{self, OnnxError};
 
 use crate::bundle::{Bundle, BundleError, Manifest, ModelFacts, StageEntry};
@@ -280,6 +281,29 @@ impl Source {
         }
     }
 
+    /// Name, rate and graph of every stage: a bundle's own, whatever the request, or those of a checkpoint.
+    ///
+    /// # Errors
+    /// A stage's file cannot be read, or a stage cannot be emitted.
+    pub fn graphs(&self, request: &Request) -> Result<Vec<(String, Rate, Graph)>> {
+        match self {
+            Self::Bundle { bundle, .. } => {
+                let stages = bundle.manifest.stages.iter();
+                let load = |entry: &StageEntry| {
+                    let graph = onnx::load(&bundle.dir.join(model_file(entry)))?;
+                    Ok((entry.name.clone(), entry.rate, graph))
+                };
+                stages.map(load).collect()
+            }
+            Self::Checkpoint(model) => {
+                let arch = &model.described.architecture;
+                let stages = model::build(&model.checkpoint, arch, request)?.into_iter();
+                let named = stages.map(|s| (s.name.to_owned(), s.rate, s.graph));
+                Ok(named.collect())
+            }
+        }
+    }
+
     /// What to compile for: a bundle's own clip, or `frames` of `height x width`.
     pub fn request(&self, frames: usize, height: usize, width: usize) -> Request {
         match self.manifest() {
@@ -295,15 +319,19 @@ impl Source {
     }
 }
 
-fn stage_input(dir: &Path, entry: &StageEntry) -> StageInput {
+/// Name of a stage's model file.
+fn model_file(entry: &StageEntry) -> String {
     let model = entry.files.first();
-    let model = model.map_or(format!("{}.onnx", entry.name), |f| f.name.clone());
+    model.map_or(format!("{}.onnx", entry.name), |f| f.name.clone())
+}
+
+fn stage_input(dir: &Path, entry: &StageEntry) -> StageInput {
     StageInput {
         name: entry.name.clone(),
         rate: entry.rate,
         inputs: entry.inputs.clone(),
         outputs: entry.outputs.clone(),
-        source: ModelSource::File(dir.join(model)),
+        source: ModelSource::File(dir.join(model_file(entry))),
     }
 }
 

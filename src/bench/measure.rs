@@ -111,6 +111,7 @@ pub fn measure(setup: Setup<'_>, hooks: &Hooks<'_>) -> Result<Report> {
         throughput: (mode == Mode::Throughput).then(|| clips(&laps, setup.workload.frames.len())),
         cold: (mode == Mode::Cold).then(|| first(&laps)).flatten(),
         amortisation,
+        roofline: None,
         memory: Memory {
             peak_host_bytes,
             loaded_host_bytes,

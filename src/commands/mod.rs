@@ -7,6 +7,7 @@ mod doctor;
 mod export;
 mod inspect;
 mod job;
+mod roofline;
 mod run;
 mod setup;
 mod synth;
@@ -18,8 +19,10 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use serde::Serialize;
+use socc::bundle::ModelFacts;
+use socc::host::resize::detr_size;
 
-use crate::args::Command;
+use crate::args::{Command, Size};
 
 /// Exit code of a check that found a difference.
 const DIFFERENT: u8 = 1;
@@ -36,6 +39,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::demo(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Roofline(args) => roofline::roofline(&args),
         Command::Synth(args) => synth::synth(&args),
     }
 }
@@ -72,6 +76,19 @@ pub fn visible(text: &str) -> String {
         }
     }
     out
+}
+
+/// Shape of the video that the default size is for.
+const WIDESCREEN: (u32, u32) = (1920, 1080);
+
+/// Size that the model sees of a video whose size nobody gave.
+fn default_size(facts: ModelFacts) -> Size {
+    let (short, long) = (facts.eval_short_size, facts.eval_max_size);
+    let (width, height) = detr_size(WIDESCREEN.0, WIDESCREEN.1, short, long);
+    Size {
+        height: height as usize,
+        width: width as usize,
+    }
 }
 
 /// Bytes for people, in powers of ten.

@@ -2,6 +2,7 @@
 
 mod chart;
 mod page;
+mod roofline;
 
 use std::fmt::Write;
 
@@ -17,6 +18,9 @@ pub(super) fn render(report: &Report) -> String {
     figures(&mut page, report);
     page.section("Latency distributions", &chart::distributions(report));
     page.section("Stage waterfall", &chart::waterfall(report));
+    if let Some(roofline) = &report.roofline {
+        page.section("Roofline", &roofline::chart(roofline));
+    }
     amortisation(&mut page, report);
     page.section("Memory", &chart::memory(report));
     let rows = table::environment(report);
