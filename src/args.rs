@@ -2,6 +2,7 @@
 
 mod bench;
 mod compare;
+mod precision;
 mod roofline;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use socc_exporter::model::Deformable;
 
 pub use bench::BenchArgs;
 pub use compare::CompareArgs;
+pub use precision::PrecisionArgs;
 pub use roofline::RooflineArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
@@ -131,6 +133,7 @@ impl EngineArgs {
         Ok(Options {
             threads: self.threads,
             onnxruntime_library: self.onnxruntime_library.clone(),
+            profile: false,
         })
     }
 }
@@ -203,6 +206,8 @@ pub struct ExportArgs {
     /// Lowering of deformable attention
     #[arg(long, value_enum, default_value = "grid-sample")]
     pub deformable: Lowering,
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
     /// Add the golden intermediates and the masks of all queries as outputs, for `socc verify`
     #[arg(long)]
     pub probe: bool,

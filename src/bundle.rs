@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use socc_calibration::passes::Report;
+use socc_calibration::precision::Precision;
 use socc_exporter::config::Architecture;
 use socc_exporter::model::{Deformable, MIN_SIDE, Rate, Request, STAGES};
 use socc_exporter::onnx::SavedFile;
@@ -51,7 +53,7 @@ pub struct Manifest {
     pub deformable: Deformable,
     /// Whether the graphs give the golden intermediates.
     pub probe: bool,
-    /// Arithmetic of the graphs.
+    /// Arithmetic of the graphs: a precision, or `mixed`.
     pub precision: String,
     /// The stages in the order in which they run.
     pub stages: Vec<StageEntry>,
@@ -149,6 +151,21 @@ pub struct StageEntry {
     pub outputs: Vec<TensorSpec>,
     /// The model file, then its external data.
     pub files: Vec<SavedFile>,
+    /// Arithmetic of the graph.
+    #[serde(default = "full_precision")]
+    pub precision: Precision,
+    /// What was done to the float32 graph, and why it was not done to some of its nodes.
+    #[serde(default, skip_serializing_if = "is_untouched")]
+    pub lowering: Report,
+}
+
+/// What bundles from before there were precisions have.
+fn full_precision() -> Precision {
+    Precision::Fp32
+}
+
+fn is_untouched(report: &Report) -> bool {
+    *report == Report::default()
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod dataset;
 pub mod evaluate;
 pub mod host;
+pub mod lowering;
 pub mod metrics;
 pub mod pipeline;
 pub mod results;

@@ -117,6 +117,40 @@ impl Pipeline {
         })
     }
 
+    /// Compiles a stage for this pipeline's engine without making it part of the pipeline.
+    ///
+    /// # Errors
+    /// The engine refuses its graph.
+    pub fn prepare(&self, stage: StageInput) -> Result<Box<dyn Stage>> {
+        Ok(self.engine.compile(StageModel {
+            name: stage.name,
+            inputs: stage.inputs,
+            outputs: stage.outputs,
+            source: stage.source,
+        })?)
+    }
+
+    /// Puts another form of stage `name` in its place and gives the old one back; one that the pipeline does not have
+    /// comes back itself.
+    pub fn exchange(&mut self, name: &str, stage: Box<dyn Stage>) -> Box<dyn Stage> {
+        match self.stages.iter_mut().find(|c| c.name == name) {
+            Some(compiled) => std::mem::replace(&mut compiled.stage, stage),
+            None => stage,
+        }
+    }
+
+    /// Runs one stage on `values` and adds what it gives.
+    ///
+    /// # Errors
+    /// A value is missing, or the engine fails.
+    pub fn run_stage(&mut self, name: &str, values: &mut Values) -> Result<()> {
+        if let Some(number) = self.stages.iter().position(|c| c.name == name) {
+            let run = self.stages[number].run(number, values)?;
+            self.runs.push(run);
+        }
+        Ok(())
+    }
+
     /// Name of the engine.
     pub fn engine_name(&self) -> &str {
         self.engine.name()
@@ -199,28 +233,38 @@ impl Pipeline {
     }
 
     fn run(&mut self, rate: Rate, values: &mut Values) -> Result<()> {
-        let stages = self.stages.iter_mut().enumerate();
-        for (number, compiled) in stages.filter(|(_, c)| c.rate == rate) {
-            let inputs = compiled.stage.inputs().iter().map(|spec| {
-                let found = values.get(&spec.name).cloned();
-                found.ok_or_else(|| PipelineError::Missing {
-                    stage: compiled.name.clone(),
-                    tensor: spec.name.clone(),
-                })
-            });
-            let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
-            let start = Instant::now();
-            let outputs = compiled.stage.run(&inputs)?;
-            self.runs.push(StageRun {
-                stage: number,
-                start,
-                duration: start.elapsed(),
-                breakdown: compiled.stage.breakdown(),
-            });
-            let names = compiled.stage.outputs().iter().map(|s| s.name.clone());
-            values.extend(names.zip(outputs));
+        for number in 0..self.stages.len() {
+            if self.stages[number].rate == rate {
+                let run = self.stages[number].run(number, values)?;
+                self.runs.push(run);
+            }
         }
         Ok(())
+    }
+}
+
+impl Compiled {
+    /// Takes its operands from `values` and adds its results. `number` is its place in the pipeline.
+    fn run(&mut self, number: usize, values: &mut Values) -> Result<StageRun> {
+        let inputs = self.stage.inputs().iter().map(|spec| {
+            let found = values.get(&spec.name).cloned();
+            found.ok_or_else(|| PipelineError::Missing {
+                stage: self.name.clone(),
+                tensor: spec.name.clone(),
+            })
+        });
+        let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
+        let start = Instant::now();
+        let outputs = self.stage.run(&inputs)?;
+        let run = StageRun {
+            stage: number,
+            start,
+            duration: start.elapsed(),
+            breakdown: self.stage.breakdown(),
+        };
+        let names = self.stage.outputs().iter().map(|s| s.name.clone());
+        values.extend(names.zip(outputs));
+        Ok(run)
     }
 }
 

@@ -4,10 +4,14 @@
 //! follows from it. Nothing here runs a graph: whoever does feeds the activations in.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod document;
 pub mod hazards;
 pub mod method;
+pub mod observe;
 pub mod passes;
 pub mod place;
+pub mod plan;
 pub mod precision;
 pub mod rules;
+pub mod scale;
 pub mod table;

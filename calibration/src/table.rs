@@ -1,20 +1,18 @@
 //! The range table: what each tensor's values were, on which data, in which graphs.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::{self, Kind};
 use crate::method::Method;
 
 /// Version of the table's layout. A reader refuses a newer one.
 pub const FORMAT_VERSION: u32 = 1;
-/// Longest table that is read; those of the full-size model have some megabytes.
-const MAX_BYTES: u64 = 1 << 30;
 
-/// Why a range table cannot be written, read or used.
+/// Why a range table or a precision plan cannot be written, read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The file cannot be read.
@@ -34,22 +32,26 @@ pub enum TableError {
         source: io::Error,
     },
     /// The file is truncated, or is something else.
-    #[error("{path} is no range table: {reason}; make one with `socc calibrate`")]
+    #[error("{path} is no {what}: {reason}; make one with `{command}`")]
     Foreign {
         /// The file.
         path: PathBuf,
+        /// What it should be.
+        what: &'static str,
         /// What was seen.
         reason: String,
+        /// The command that makes one.
+        command: &'static str,
     },
-    /// The table comes from a later socc.
-    #[error(
-        "{path} has format version {got} and this socc reads up to {FORMAT_VERSION}; update socc"
-    )]
+    /// The file comes from a later socc.
+    #[error("{path} has format version {got} and this socc reads up to {known}; update socc")]
     Newer {
         /// The file.
         path: PathBuf,
         /// Its version.
         got: u64,
+        /// The newest version that is known here.
+        known: u32,
     },
     /// The table has no such stage.
     #[error(
@@ -61,22 +63,46 @@ pub enum TableError {
         /// Stages that the table has.
         known: String,
     },
-    /// The table was made for another graph.
+    /// The file was made for another graph.
     #[error(
-        "the range table was made for another graph of stage `{stage}`: its structure has SHA-256 {table}, this one's has {graph}; run `socc calibrate` on a bundle of the same architecture, --frames, --size and --deformable"
+        "the {what} was made for another graph of stage `{stage}`: its structure has SHA-256 {table}, this one's has {graph}; run `{command}` on a bundle of the same architecture, --frames, --size and --deformable"
     )]
     OtherGraph {
+        /// What the file is.
+        what: &'static str,
         /// The stage.
         stage: String,
-        /// Structure hash in the table.
+        /// Structure hash in the file.
         table: String,
         /// Structure hash of the graph at hand.
         graph: String,
+        /// The command that makes one.
+        command: &'static str,
+    },
+    /// The file was made for another checkpoint.
+    #[error(
+        "the {what} was made for another checkpoint (fingerprint {got}, this one has {expected}); run `{command}` on a bundle of this checkpoint"
+    )]
+    OtherCheckpoint {
+        /// What the file is.
+        what: &'static str,
+        /// Fingerprint in the file.
+        got: String,
+        /// Fingerprint of the checkpoint at hand.
+        expected: String,
+        /// The command that makes one.
+        command: &'static str,
     },
 }
 
 /// Result of work on tables.
 pub type Result<T> = std::result::Result<T, TableError>;
+
+const KIND: Kind = Kind {
+    what: "range table",
+    command: "socc calibrate",
+    version: FORMAT_VERSION,
+};
 
 /// Ranges of every observed tensor of every stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -146,27 +172,11 @@ impl RangeTable {
     /// # Errors
     /// The file cannot be read, is truncated or something else, or comes from a later socc.
     pub fn read(path: &Path) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Version {
-            format_version: u64,
-        }
-        let fail = |reason: String| TableError::Foreign {
-            path: path.to_owned(),
-            reason,
-        };
-        let text = read_text(path)?;
-        let version: Version = serde_json::from_str(&text).map_err(|e| fail(e.to_string()))?;
-        let got = version.format_version;
-        if got > u64::from(FORMAT_VERSION) {
-            let path = path.to_owned();
-            return Err(TableError::Newer { path, got });
-        }
-        let table: Self = serde_json::from_str(&text).map_err(|e| fail(e.to_string()))?;
+        let table: Self = document::read(path, &KIND)?;
         for (stage, ranges) in &table.stages {
             if let Some((tensor, _)) = ranges.tensors.iter().find(|(_, r)| !r.is_sound()) {
-                return Err(fail(format!(
-                    "the range of `{tensor}` in stage `{stage}` is none"
-                )));
+                let reason = format!("the range of `{tensor}` in stage `{stage}` is none");
+                return Err(KIND.foreign(path, reason));
             }
         }
         Ok(table)
@@ -177,10 +187,7 @@ impl RangeTable {
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        write_whole(path, |out| {
-            serde_json::to_writer_pretty(&mut *out, self)?;
-            out.write_all(b"\n")
-        })
+        document::write(path, self)
     }
 
     /// Ranges of stage `name`, whose graph has the structure hash `graph`.
@@ -200,6 +207,8 @@ impl RangeTable {
         })?;
         if ranges.graph != graph {
             return Err(TableError::OtherGraph {
+                what: KIND.what,
+                command: KIND.command,
                 stage: name.to_owned(),
                 table: ranges.graph.clone(),
                 graph: graph.to_owned(),
@@ -207,51 +216,14 @@ impl RangeTable {
         }
         Ok(ranges)
     }
-}
 
-fn read_text(path: &Path) -> Result<String> {
-    let fail = |source| TableError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let meta = fs::metadata(path).map_err(fail)?;
-    // Before anything is read: of a pipe or a device there would be no end.
-    if !meta.is_file() {
-        let kind = io::ErrorKind::InvalidInput;
-        return Err(fail(io::Error::new(kind, "it is not a file")));
+    /// Refuses a table that was made for another checkpoint than that of fingerprint `expected`.
+    ///
+    /// # Errors
+    /// It was.
+    pub fn check_checkpoint(&self, expected: &str) -> Result<()> {
+        KIND.check_checkpoint(&self.checkpoint, expected)
     }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(fail)?;
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(fail)?;
-    String::from_utf8(bytes).map_err(|_| TableError::Foreign {
-        path: path.to_owned(),
-        reason: "it is not text".to_owned(),
-    })
-}
-
-/// Writes a file under a temporary name beside `path` and renames it.
-pub(crate) fn write_whole(
-    path: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<()> {
-    let fail = |source| TableError::Write {
-        path: path.to_owned(),
-        source,
-    };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".socc-");
-    // Temporary files are their owner's alone by default; a result is a file like any other.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(fail)?;
-    let mut out = io::BufWriter::new(file);
-    fill(&mut out).map_err(fail)?;
-    let file = out.into_inner().map_err(|e| fail(e.into_error()))?;
-    file.persist(path).map_err(|e| fail(e.error))?;
-    Ok(())
 }
 
 #[cfg(test)]

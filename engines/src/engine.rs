@@ -43,6 +43,21 @@ pub struct Options {
     pub threads: Option<usize>,
     /// ONNX Runtime's shared library, instead of the one that the search finds (see [`crate::onnxruntime`]).
     pub onnxruntime_library: Option<PathBuf>,
+    /// Whether stages time their operators, which slows them; see [`Stage::operator_times`].
+    pub profile: bool,
+}
+
+/// Time of one operator of a stage, over all runs since the stage was compiled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperatorTime {
+    /// Name as the engine gives it: that of a node, or of several that it fused.
+    pub name: String,
+    /// The operator, as the engine calls it.
+    pub op: String,
+    /// How often it ran.
+    pub calls: usize,
+    /// How long, in all.
+    pub total_ms: f64,
 }
 
 /// A back end.
@@ -105,5 +120,14 @@ pub trait Stage: Send {
     /// not use, as a phrase for people.
     fn fallback(&self) -> Option<String> {
         None
+    }
+
+    /// Ends profiling and gives the time of every operator, in the order in which they first ran; `None` where the
+    /// engine has no profiler or [`Options::profile`] was not set.
+    ///
+    /// # Errors
+    /// When the profiler's output cannot be read.
+    fn operator_times(&mut self) -> Result<Option<Vec<OperatorTime>>, EngineError> {
+        Ok(None)
     }
 }

@@ -23,7 +23,7 @@ mod tensor;
 #[cfg(feature = "tract")]
 pub mod tract;
 
-pub use engine::{Breakdown, Engine, ModelSource, Options, Stage, StageModel};
+pub use engine::{Breakdown, Engine, ModelSource, OperatorTime, Options, Stage, StageModel};
 pub use error::EngineError;
 pub use registry::{EngineStatus, available, engine};
 pub use tensor::{Buffer, HostTensor, Tensor, host};

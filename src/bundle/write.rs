@@ -18,8 +18,11 @@ use super::{
     read_text, sha256_of,
 };
 use crate::host::output::create_dir;
+use crate::lowering::StageReport;
 use crate::scratch::{self, Move, Scratch};
 
+/// [`Manifest::precision`] where stages differ.
+const MIXED: &str = "mixed";
 /// Files of a tokenizer folder that a bundle takes along, where they exist.
 const TOKENIZER_FILES: [&str; 6] = [
     "tokenizer.json",
@@ -34,6 +37,8 @@ const TOKENIZER_FILES: [&str; 6] = [
 pub struct Contents<'a> {
     /// The stages.
     pub stages: &'a [StageGraph],
+    /// What became of each in lowering.
+    pub reports: &'a [StageReport],
     /// What they were built for.
     pub request: Request,
     /// The architecture.
@@ -70,7 +75,7 @@ pub fn write(
     };
     let (stages, fingerprint) = std::thread::scope(|scope| {
         let hash = scope.spawn(|| contents.checkpoint.fingerprint());
-        let stages = save_stages(contents.stages, dir, done);
+        let stages = save_stages(contents, dir, done);
         let hash = hash.join().unwrap_or_else(|e| std::panic::resume_unwind(e));
         (stages, hash)
     });
@@ -129,7 +134,12 @@ fn manifest(
     Manifest {
         format_version: FORMAT_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        opset: OPSET,
+        opset: contents
+            .stages
+            .iter()
+            .map(|s| s.graph.opset())
+            .max()
+            .unwrap_or(OPSET),
         checkpoint: SourceFile {
             file: file_name(contents.checkpoint.path()),
             fingerprint,
@@ -141,9 +151,19 @@ fn manifest(
         width: request.width,
         deformable: request.deformable,
         probe: request.probe,
-        precision: "fp32".to_owned(),
+        precision: precision(&stages),
         stages,
         tokenizer,
+    }
+}
+
+/// The precision of all stages, if they have one.
+fn precision(stages: &[StageEntry]) -> String {
+    match stages.split_first() {
+        Some((first, rest)) if rest.iter().all(|s| s.precision == first.precision) => {
+            first.precision.to_string()
+        }
+        _ => MIXED.to_owned(),
     }
 }
 
@@ -153,11 +173,12 @@ fn file_name(path: &Path) -> String {
 }
 
 fn save_stages(
-    stages: &[StageGraph],
+    contents: &Contents,
     dir: &Path,
     done: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<StageEntry>> {
-    let save = |stage: &StageGraph| -> Result<StageEntry> {
+    let stages: Vec<_> = contents.stages.iter().zip(contents.reports).collect();
+    let save = |(stage, report): &(&StageGraph, &StageReport)| -> Result<StageEntry> {
         let saved = onnx::save(&stage.graph, dir)?;
         done(stage.name);
         Ok(StageEntry {
@@ -166,6 +187,8 @@ fn save_stages(
             inputs: stage.graph.inputs(),
             outputs: stage.graph.outputs(),
             files: saved.files,
+            precision: report.precision,
+            lowering: report.report.clone(),
         })
     };
     // The text encoder holds half of all weights: it gets a thread of its own.

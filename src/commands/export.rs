@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use socc::bundle::{self, Contents, Manifest};
 use socc::host::tokenizer::TextTokenizer;
+use socc::lowering::StageReport;
 use socc::source::Model;
-use socc_exporter::model::{Request, build};
+use socc_exporter::model::{Request, StageGraph, build};
 
 use super::table::Table;
 use super::{default_size, megabytes, print, print_json};
@@ -27,7 +28,8 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         deformable: args.deformable.into(),
         probe: args.probe,
     };
-    let stages = build(&model.checkpoint, arch, &request)?;
+    let mut stages = build(&model.checkpoint, arch, &request)?;
+    let reports = lower(args, &model, &mut stages)?;
     match &model.tokenizer {
         // A damaged one would only be seen when the bundle is run.
         Some(dir) => drop(TextTokenizer::from_dir(dir)?),
@@ -37,6 +39,7 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     }
     let contents = Contents {
         stages: &stages,
+        reports: &reports,
         request,
         architecture: arch,
         checkpoint: &model.checkpoint,
@@ -58,13 +61,27 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Lowers the stages to the precisions that were asked for.
+fn lower(
+    args: &ExportArgs,
+    model: &Model,
+    stages: &mut [StageGraph],
+) -> anyhow::Result<Vec<StageReport>> {
+    let request = args.precision.request()?;
+    if request.ranges.is_some() || request.plan.is_some() {
+        request.check(&model.checkpoint.fingerprint()?)?;
+    }
+    Ok(request.lower_all(stages)?)
+}
+
 fn summary(args: &ExportArgs, manifest: &Manifest, nodes: &dyn Fn(&str) -> usize) -> String {
-    let mut table = Table::new(&["stage", "runs once per", ">nodes", ">size"]);
+    let mut table = Table::new(&["stage", "runs once per", "precision", ">nodes", ">size"]);
     for stage in &manifest.stages {
         let bytes = stage.files.iter().map(|f| f.bytes).sum();
         let rate = stage.rate.to_string();
         let nodes = nodes(&stage.name).to_string();
-        table.row([stage.name.clone(), rate, nodes, megabytes(bytes)]);
+        let precision = stage.precision.to_string();
+        table.row([stage.name.clone(), rate, precision, nodes, megabytes(bytes)]);
     }
     format!(
         "{}: {} frames of {}x{}, ONNX opset {}, {}\n{}",

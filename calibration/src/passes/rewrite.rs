@@ -35,8 +35,7 @@ pub(super) fn copy(old: &Graph) -> Result<Graph> {
 impl<'a> Rewrite<'a> {
     /// Starts with the inputs of `old`.
     pub(super) fn new(old: &'a Graph) -> Result<Self> {
-        let mut new = Graph::new(old.name());
-        new.set_opset(old.opset());
+        let mut new = old.successor();
         let mut made = HashMap::new();
         let inputs = old.input_values().iter();
         for value in inputs {

@@ -7,10 +7,12 @@
 mod buffer;
 mod stage;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Component, Path};
 
-use tract_onnx::pb::ModelProto;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{ModelProto, NodeProto};
 use tract_onnx::prelude::{Framework, TractResult};
 use tract_onnx::tract_hir::internal::anyhow;
 
@@ -73,13 +75,15 @@ struct Graph {
 fn load(source: ModelSource) -> TractResult<Graph> {
     match source {
         ModelSource::File(path) => {
-            let proto = tract_onnx::onnx().proto_model_for_path(&path)?;
+            let mut proto = tract_onnx::onnx().proto_model_for_path(&path)?;
+            part_half_gemms(&mut proto);
             // An empty parent is the current folder.
             let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
             parse(&proto, folder.unwrap_or(Path::new(".")))
         }
         ModelSource::Memory { model, external } => {
-            let proto = tract_onnx::onnx().proto_model_for_read(&mut model.as_slice())?;
+            let mut proto = tract_onnx::onnx().proto_model_for_read(&mut model.as_slice())?;
+            part_half_gemms(&mut proto);
             // tract reads external data from files only; they are gone once the graph is parsed.
             let folder = tempfile::Builder::new().prefix("socc-tract-").tempdir()?;
             for (location, bytes) in external {
@@ -100,6 +104,35 @@ fn load(source: ModelSource) -> TractResult<Graph> {
             parse(&proto, folder.path())
         }
     }
+}
+
+/// Turns `Gemm` with a float16 bias into a product and a sum: tract 0.23 multiplies the bias by a float32 `beta`, even
+/// by 1, and then refuses the float32 result.
+fn part_half_gemms(proto: &mut ModelProto) {
+    let Some(graph) = proto.graph.as_mut() else {
+        return;
+    };
+    let half = graph.initializer.iter();
+    let half = half.filter(|t| t.data_type == DataType::Float16 as i32);
+    let half: HashSet<&str> = half.map(|t| t.name.as_str()).collect();
+    let mut nodes = Vec::with_capacity(graph.node.len());
+    for mut node in std::mem::take(&mut graph.node) {
+        let has_half_bias = node.input.get(2).is_some_and(|b| half.contains(b.as_str()));
+        if node.op_type != "Gemm" || !has_half_bias {
+            nodes.push(node);
+            continue;
+        }
+        let product = format!("{}/product", node.output[0]);
+        let sum = NodeProto {
+            name: format!("{}/bias", node.name),
+            op_type: "Add".to_owned(),
+            input: vec![product.clone(), node.input.remove(2)],
+            output: std::mem::replace(&mut node.output, vec![product]),
+            ..NodeProto::default()
+        };
+        nodes.extend([node, sum]);
+    }
+    graph.node = nodes;
 }
 
 fn parse(proto: &ModelProto, folder: &Path) -> TractResult<Graph> {
