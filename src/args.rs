@@ -3,6 +3,7 @@
 mod bench;
 mod compare;
 mod precision;
+mod profile;
 mod roofline;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use socc_exporter::model::Deformable;
 pub use bench::BenchArgs;
 pub use compare::CompareArgs;
 pub use precision::PrecisionArgs;
+pub use profile::{ProfileArgs, StageFile};
 pub use roofline::RooflineArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
@@ -45,6 +47,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Count operations and bytes, and say how fast a machine could be at most
     Roofline(RooflineArgs),
+    /// Say where the time goes: by operator and by module
+    Profile(ProfileArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
     /// Fetch the library of an optional engine
@@ -62,6 +66,7 @@ impl Command {
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
             Self::Bench(args) => &args.engine,
+            Self::Profile(args) => &args.engine,
             Self::Roofline(args) => &args.engine,
             Self::Inspect(_) | Self::Export(_) | Self::Synth(_) | Self::Compare(_) => return false,
         };

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, concatenate, s};
 use socc_engines::{
-    Breakdown, Engine, EngineError, HostTensor, ModelSource, Stage, StageModel, Tensor, host,
+    Breakdown, Engine, EngineError, HostTensor, ModelSource, OperatorTime, Stage, StageModel,
+    Tensor, host,
 };
 use socc_exporter::model::Rate;
 use socc_exporter::tensor::TensorSpec;
@@ -179,6 +180,17 @@ impl Pipeline {
         let stages = self.stages.iter();
         stages
             .filter_map(|c| Some((c.name.clone(), c.stage.fallback()?)))
+            .collect()
+    }
+
+    /// Ends profiling: times of the operators by stage; `None` where the engine has no profiler.
+    ///
+    /// # Errors
+    /// A profile cannot be read.
+    pub fn operator_times(&mut self) -> Result<Vec<(String, Option<Vec<OperatorTime>>)>> {
+        let stages = self.stages.iter_mut();
+        stages
+            .map(|c| Ok((c.name.clone(), c.stage.operator_times()?)))
             .collect()
     }
 

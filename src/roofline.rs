@@ -198,3 +198,12 @@ pub fn cut(scope: &str, depth: usize) -> String {
     let names: Vec<&str> = scope.split('.').take(depth.max(1)).collect();
     names.join(".")
 }
+
+/// A scope after its stage's name, which some scopes begin with already.
+pub fn under(stage: &str, scope: &str) -> String {
+    match (cut(scope, 1) == stage, scope.is_empty()) {
+        (true, _) => scope.to_owned(),
+        (_, true) => stage.to_owned(),
+        _ => format!("{stage}.{scope}"),
+    }
+}

@@ -20,7 +20,7 @@ use socc_engines::engine;
 use socc_exporter::model::Request;
 
 use super::table::Table;
-use super::{default_size, print, print_json};
+use super::{check_size, default_size, print, print_json};
 use crate::args::{BenchArgs, Size};
 use crate::interrupt::{self, Deferred};
 use crate::progress;
@@ -126,19 +126,6 @@ fn workload(args: &BenchArgs, source: &Source) -> anyhow::Result<Workload> {
         tokenizer: source.tokenizer()?,
         max_tokens: facts.max_tokens,
     })
-}
-
-/// Before frames of an absurd size are made; the exporter's own limit is lower.
-fn check_size(size: Size) -> anyhow::Result<()> {
-    const MOST: usize = 1 << 14;
-    if size.height > MOST || size.width > MOST || size.height == 0 || size.width == 0 {
-        bail!(
-            "--size is {}x{}; give sides of 1 to {MOST} pixels",
-            size.height,
-            size.width
-        );
-    }
-    Ok(())
 }
 
 /// The first frames of a video; a shorter one is completed by its last frame, as `socc run` does.

@@ -7,6 +7,7 @@ mod doctor;
 mod export;
 mod inspect;
 mod job;
+mod profile;
 mod roofline;
 mod run;
 mod setup;
@@ -39,6 +40,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::demo(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Profile(args) => profile::profile(&args),
         Command::Roofline(args) => roofline::roofline(&args),
         Command::Synth(args) => synth::synth(&args),
     }
@@ -89,6 +91,19 @@ fn default_size(facts: ModelFacts) -> Size {
         height: height as usize,
         width: width as usize,
     }
+}
+
+/// Before frames of an absurd size are made; the exporter's own limit is lower.
+fn check_size(size: Size) -> anyhow::Result<()> {
+    const MOST: usize = 1 << 14;
+    if size.height > MOST || size.width > MOST || size.height == 0 || size.width == 0 {
+        bail!(
+            "--size is {}x{}; give sides of 1 to {MOST} pixels",
+            size.height,
+            size.width
+        );
+    }
+    Ok(())
 }
 
 /// Bytes for people, in powers of ten.

@@ -7,8 +7,8 @@ use serde::Serialize;
 use socc::bench::Report;
 use socc::bench::units::{duration, si};
 use socc::roofline::{
-    Bound, Count, Counter, DEVICES, HOST, Limit, Machine, Precision, bound, cut, device,
-    measure_host, scopes,
+    Bound, Count, Counter, DEVICES, HOST, Limit, Machine, Precision, bound, device, measure_host,
+    scopes, under,
 };
 use socc::source::Source;
 use socc_exporter::graph::Graph;
@@ -187,10 +187,7 @@ fn stage(
     let scopes = scopes(graph, args.depth)
         .into_iter()
         .map(|(scope, nodes)| Scope {
-            name: match cut(&scope, 1) == name {
-                true => scope,
-                false => format!("{name}.{scope}"),
-            },
+            name: under(name, &scope),
             counts: counts(&counter, nodes.into_iter()),
         });
     Stage {

@@ -12,12 +12,14 @@
 
 mod buffer;
 mod library;
+mod profile;
 mod setup;
 mod stage;
 
 use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use tempfile::TempDir;
 
 use crate::check;
 use crate::engine::{Engine, ModelSource, Options, Stage, StageModel};
@@ -41,6 +43,7 @@ const TELEMETRY_OFF: &str = "ORT_DISABLE_TELEMETRY";
 pub struct OnnxRuntime {
     library: Library,
     threads: Option<usize>,
+    profile: bool,
 }
 
 impl OnnxRuntime {
@@ -52,6 +55,7 @@ impl OnnxRuntime {
         Ok(Self {
             library: library::open(options.onnxruntime_library.as_deref())?,
             threads: options.threads,
+            profile: options.profile,
         })
     }
 
@@ -67,8 +71,11 @@ impl OnnxRuntime {
         Ok(builder)
     }
 
-    fn load(&self, source: ModelSource) -> ort::Result<Session> {
+    fn load(&self, source: ModelSource, profile: Option<&TempDir>) -> ort::Result<Session> {
         let mut builder = self.builder()?;
+        if let Some(dir) = profile {
+            builder = builder.with_profiling(dir.path().join("profile"))?;
+        }
         match source {
             ModelSource::File(path) => builder.commit_from_file(path),
             ModelSource::Memory { model, external } => {
@@ -99,14 +106,20 @@ impl Engine for OnnxRuntime {
             outputs,
             source,
         } = model;
+        let profile = match self.profile {
+            true => Some(profile::folder()?),
+            false => None,
+        };
         let session = check::guard(NAME, &name, "loading", || {
-            self.load(source).map_err(|e| EngineError::Load {
-                engine: NAME,
-                stage: name.clone(),
-                detail: e.message().trim().to_string(),
-            })
+            self.load(source, profile.as_ref())
+                .map_err(|e| EngineError::Load {
+                    engine: NAME,
+                    stage: name.clone(),
+                    detail: e.message().trim().to_string(),
+                })
         })?;
-        Ok(Box::new(OrtStage::new(name, inputs, outputs, session)?))
+        let stage = OrtStage::new(name, inputs, outputs, session)?;
+        Ok(Box::new(stage.profiled(profile)))
     }
 }
 
