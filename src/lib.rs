@@ -12,6 +12,7 @@ pub mod host;
 pub mod lowering;
 pub mod metrics;
 pub mod pipeline;
+pub mod power;
 pub mod profile;
 pub mod results;
 pub mod roofline;

@@ -60,6 +60,9 @@ pub struct BenchArgs {
     /// File to write: .json, .csv, .md, .trace.json (Perfetto) or .html; may be repeated
     #[arg(long, value_name = "FILE")]
     pub export: Vec<PathBuf>,
+    /// Read the machine's power sensors beside the runs: watts, joules per clip, temperatures
+    #[arg(long)]
+    pub power: bool,
     /// Frames per clip, where a checkpoint is compiled
     #[arg(long, value_name = "T", default_value_t = 8)]
     pub frames: usize,

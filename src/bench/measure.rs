@@ -20,6 +20,7 @@ use super::units::Milliseconds;
 use super::workload::{Lap, POSTPROCESS, PREPROCESS, Span, Workload};
 use super::{Amortisation, BenchError, Result, Timer, Warning, warnings};
 use crate::pipeline::Pipeline;
+use crate::power::{Figures, Sampler, Trace};
 
 /// Sentences per clip for which the amortisation is measured.
 const AMORTISED: [usize; 4] = [1, 2, 4, 8];
@@ -40,6 +41,8 @@ pub struct Setup<'a> {
     pub environment: Environment,
     /// What is run, for the report.
     pub source: SourceHashes,
+    /// Whether to read the machine's power sensors beside the runs.
+    pub power: bool,
     /// Opens the source and compiles its stages; mode `cold` does so for every run.
     pub open: &'a mut dyn FnMut() -> Result<Pipeline>,
 }
@@ -69,6 +72,7 @@ struct Laps {
 pub fn measure(setup: Setup<'_>, hooks: &Hooks<'_>) -> Result<Report> {
     let timer = Timer::measure();
     let meter = Meter::start();
+    let sampler = setup.power.then(Sampler::start);
     let mode = setup.settings.mode;
     let mut loaded_host_bytes = None;
     let (mut pipeline, mut laps) = match mode {
@@ -90,6 +94,7 @@ pub fn measure(setup: Setup<'_>, hooks: &Hooks<'_>) -> Result<Report> {
     if laps.laps.is_empty() {
         return Err(BenchError::Nothing);
     }
+    let power = sampler.map(|s| drawn(&s.stop(), &laps.laps));
     let mut environment = setup.environment;
     environment.usage = Some(meter.stop());
     let peak_host_bytes = memory::peak_bytes();
@@ -112,6 +117,7 @@ pub fn measure(setup: Setup<'_>, hooks: &Hooks<'_>) -> Result<Report> {
         cold: (mode == Mode::Cold).then(|| first(&laps)).flatten(),
         amortisation,
         roofline: None,
+        power,
         memory: Memory {
             peak_host_bytes,
             loaded_host_bytes,
@@ -220,6 +226,14 @@ fn first(laps: &Laps) -> Option<Cold> {
         first_run_ms: ms(total.saturating_sub(load)),
         time_to_first_mask_ms: ms(total),
     })
+}
+
+/// What was drawn from the first lap's beginning to the last one's end.
+fn drawn(traces: &[Trace], laps: &[Lap]) -> Figures {
+    let ends = laps.iter().map(|l| l.start + l.duration);
+    let start = laps[0].start;
+    let duration = ends.max().map_or(Duration::ZERO, |end| end - start);
+    Figures::of(traces, start, duration, laps.len())
 }
 
 /// One lap whose memory is watched.

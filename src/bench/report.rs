@@ -11,6 +11,7 @@ use super::memory::Memory;
 use super::stats::Summary;
 use super::units::Milliseconds;
 use super::{BenchError, Result, Timer, Warning};
+use crate::power::Figures;
 use crate::roofline::Roofline;
 
 /// Name of the schema, in every file.
@@ -203,6 +204,9 @@ pub struct Report {
     pub roofline: Option<Roofline>,
     /// Memory of the process.
     pub memory: Memory,
+    /// What the machine drew during the runs, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub power: Option<Figures>,
     /// What measuring costs.
     pub timer: Timer,
     /// What is to be known before the figures are believed.

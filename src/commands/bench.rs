@@ -59,6 +59,7 @@ pub fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             settings,
             environment: Environment::read(),
             source: hashes,
+            power: args.power,
             open: &mut { open },
         },
         &Hooks {
@@ -237,6 +238,13 @@ fn text(args: &BenchArgs, report: &Report) -> String {
     if let Some(bytes) = report.memory.peak_host_bytes {
         parts.push(format!("peak memory of the process: {}\n", memory(bytes)));
     }
+    let sensors = report.power.iter().flat_map(|p| &p.sensors);
+    parts.extend(sensors.map(|s| {
+        format!(
+            "{}: {:.2} W on average, {:.2} W at most, {:.3} J per clip ({})\n",
+            s.sensor, s.mean_w, s.peak_w, s.joules_per_clip, s.covers
+        )
+    }));
     let warnings = report.warnings.iter();
     parts.extend(warnings.map(|w| format!("warning: {}\n", w.text)));
     let files: Vec<String> = args

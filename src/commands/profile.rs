@@ -167,10 +167,7 @@ fn run(
 }
 
 fn text(output: &Output) -> String {
-    let mut out = format!(
-        "By {}, one run, the first ones included\n\n",
-        output.profiler
-    );
+    let mut out = format!("By {}\n\n", output.profiler);
     if !output.times.is_empty() {
         out.push_str(&times_table(&output.times).render());
         out.push('\n');
@@ -194,11 +191,12 @@ fn text(output: &Output) -> String {
     out.push_str(&table.render());
     for stage in &output.stages {
         out.push_str(&format!(
-            "{}: {} in {} runs; the module of {} of it is known\n",
+            "{}: {} a run, mean of {} runs; by the names of layers {}, by their neighbours {}\n",
             stage.name,
             duration(stage.ms),
             stage.runs,
-            percent(stage.mapped)
+            percent(stage.mapped),
+            percent(stage.inferred)
         ));
     }
     out

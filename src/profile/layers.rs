@@ -75,7 +75,7 @@ impl<'a> LayerMap<'a> {
 }
 
 /// The innermost scope that holds all of `scopes`; empty if they have nothing in common.
-fn common<'s>(mut scopes: impl Iterator<Item = &'s str>) -> Option<String> {
+pub(super) fn common<'s>(mut scopes: impl Iterator<Item = &'s str>) -> Option<String> {
     let mut shared: Vec<&str> = scopes.next()?.split('.').collect();
     for other in scopes {
         let equal = shared

@@ -6,7 +6,7 @@ use serde::Serialize;
 use socc_engines::OperatorTime;
 use socc_exporter::graph::Graph;
 
-use super::layers::LayerMap;
+use super::layers::{LayerMap, common};
 use crate::bench::units::Milliseconds;
 use crate::roofline::{cut, under};
 
@@ -39,6 +39,13 @@ pub struct ScopeRow {
     pub share: f64,
 }
 
+/// The innermost scope that holds the nearest named layers before and after `place`.
+fn between(named: &[Option<String>], place: usize) -> Option<String> {
+    let before = named[..place].iter().rev().find_map(Option::as_deref);
+    let after = named[place + 1..].iter().find_map(Option::as_deref);
+    common(before.into_iter().chain(after))
+}
+
 /// Where one stage's time goes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StageProfile {
@@ -48,8 +55,11 @@ pub struct StageProfile {
     pub runs: usize,
     /// Time of all operators in one run.
     pub ms: Milliseconds,
-    /// Share of the time whose module is known.
+    /// Share of the time in layers that name their nodes.
     pub mapped: f64,
+    /// Share of the time in layers that the back end made and named itself, such as a copy: they count for the
+    /// innermost module that holds the named layers before and after.
+    pub inferred: f64,
     /// By kind of operator, the longest first.
     pub operators: Vec<OperatorRow>,
     /// By module, the longest first.
@@ -57,7 +67,7 @@ pub struct StageProfile {
 }
 
 impl StageProfile {
-    /// Sums `times`, taken over `runs`. Scopes are cut to `depth` names. `described` gives what the engine's inspector
+    /// Sums `times`, in the order in which the layers run, taken over `runs`. Scopes are cut to `depth` names. `described` gives what the engine's inspector
     /// says of a layer, where there is such a thing.
     pub fn new(
         name: &str,
@@ -73,20 +83,23 @@ impl StageProfile {
         let share = |ms: f64| if all > 0.0 { ms / all } else { 0.0 };
         let mut operators: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
         let mut scopes: BTreeMap<String, (usize, f64)> = BTreeMap::new();
-        let mut mapped = 0.0;
-        for time in times {
+        let origins = times.iter().map(|time| {
+            let told = described(&time.name).and_then(|text| map.origin(&text).scope);
+            told.or_else(|| map.origin(&time.name).scope)
+        });
+        let named: Vec<Option<String>> = origins.collect();
+        let (mut mapped, mut inferred) = (0.0, 0.0);
+        for (place, time) in times.iter().enumerate() {
             let operator = operators.entry(&time.op).or_default();
             *operator = (operator.0 + time.calls, operator.1 + time.total_ms);
-            let origin = described(&time.name).map(|text| map.origin(&text));
-            let origin = origin.filter(|o| o.scope.is_some());
-            let origin = origin.unwrap_or_else(|| map.origin(&time.name));
-            let key = match &origin.scope {
+            let scope = match &named[place] {
                 Some(scope) => {
                     mapped += time.total_ms;
-                    under(name, &cut(scope, depth))
+                    Some(scope.clone())
                 }
-                None => UNMAPPED.to_owned(),
+                None => between(&named, place).inspect(|_| inferred += time.total_ms),
             };
+            let key = scope.map_or(UNMAPPED.to_owned(), |s| under(name, &cut(&s, depth)));
             let scope = scopes.entry(key).or_default();
             *scope = (scope.0 + 1, scope.1 + time.total_ms);
         }
@@ -95,6 +108,7 @@ impl StageProfile {
             runs,
             ms: per_run(all),
             mapped: share(mapped),
+            inferred: share(inferred),
             operators: operators
                 .into_iter()
                 .map(|(op, (calls, ms))| OperatorRow {

@@ -100,9 +100,11 @@ fn a_layer_profile_is_summed_by_module() {
     );
     assert_eq!(stage.ms, 5.0);
     assert!((stage.mapped - 0.8).abs() < 1e-12);
+    // The last layer names nothing and follows one of the attention's.
+    assert!((stage.inferred - 0.2).abs() < 1e-12);
     let first = &stage.scopes[0];
     assert_eq!(first.scope, format!("visual_backbone.{block}.attn"));
-    assert_eq!((first.layers, first.ms), (2, 3.0));
+    assert_eq!((first.layers, first.ms), (3, 4.0));
     assert_eq!(stage.operators.iter().map(|o| o.ms).sum::<f64>(), 5.0);
 }
 

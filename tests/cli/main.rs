@@ -9,5 +9,6 @@ mod export;
 mod golden;
 mod inspect;
 mod onnx_check;
+mod profile;
 mod run;
 mod support;
