@@ -60,6 +60,7 @@ pub fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             environment: Environment::read(),
             source: hashes,
             power: args.power,
+            extras: !args.quick,
             open: &mut { open },
         },
         &Hooks {
@@ -68,7 +69,7 @@ pub fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         },
     );
     let mut report = report?;
-    if !report.partial {
+    if !report.partial && !args.quick {
         spinner.set_message("measuring the processor's peaks");
         report.roofline = roofline(args, &request, &report)?;
     }

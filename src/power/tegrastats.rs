@@ -86,7 +86,9 @@ mod tests {
     const LINES: &str = include_str!("fixtures/tegrastats.txt");
 
     /// Board, total in W, a temperature by name, the GPU's clock.
-    const EXPECTED: [(&str, f64, (&str, f64), Option<f64>); 6] = [
+    type Expected = (&'static str, f64, (&'static str, f64), Option<f64>);
+
+    const EXPECTED: [Expected; 6] = [
         ("Jetson Nano", 0.9, ("GPU", 41.0), None),
         // GPU, CPU, SOC, CV, VDDRQ and SYS5V.
         (

@@ -4,6 +4,7 @@
 mod bad_bundle;
 mod bad_input;
 mod bench;
+mod compare;
 mod demo;
 mod export;
 mod golden;
