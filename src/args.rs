@@ -1,10 +1,13 @@
 //! Command line arguments, as they are parsed.
 
 mod bench;
+mod calibrate;
 mod compare;
+mod eval;
 mod precision;
 mod profile;
 mod roofline;
+mod sensitivity;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -15,10 +18,13 @@ use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
 
 pub use bench::BenchArgs;
+pub use calibrate::CalibrateArgs;
 pub use compare::CompareArgs;
+pub use eval::{EvalArgs, EvalCommand, EvalMergeArgs, EvalRunArgs};
 pub use precision::PrecisionArgs;
 pub use profile::{ProfileArgs, StageFile};
 pub use roofline::RooflineArgs;
+pub use sensitivity::SensitivityArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
 /// describes.
@@ -37,8 +43,12 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Write one ONNX graph per pipeline stage, the tokenizer, and a manifest
     Export(ExportArgs),
+    /// Measure the range of every tensor on clips and sentences, for `export --ranges`
+    Calibrate(CalibrateArgs),
     /// Segment a video
     Run(RunArgs),
+    /// Score a model on a benchmark's data set, by its official protocol
+    Eval(EvalArgs),
     /// Compare every tensor of a golden case with the official model's
     Verify(VerifyArgs),
     /// Measure every stage: percentiles, memory, what several expressions cost
@@ -49,6 +59,8 @@ pub enum Command {
     Roofline(RooflineArgs),
     /// Say where the time goes: by operator and by module
     Profile(ProfileArgs),
+    /// Find which layers bear low precision within a budget of J&F, and write a precision plan
+    Sensitivity(SensitivityArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
     /// Fetch the library of an optional engine
@@ -62,12 +74,16 @@ impl Command {
     pub fn loads_onnxruntime(&self) -> bool {
         let engine = match self {
             Self::Doctor(_) | Self::Setup(_) => return true,
+            Self::Calibrate(args) => &args.engine,
             Self::Demo(args) => &args.engine,
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
+            Self::Sensitivity(args) => &args.engine,
             Self::Bench(args) => &args.engine,
             Self::Profile(args) => &args.engine,
             Self::Roofline(args) => &args.engine,
+            Self::Eval(EvalArgs::Run(args)) => &args.engine,
+            Self::Eval(EvalArgs::Sub(_)) => return false,
             Self::Inspect(_) | Self::Export(_) | Self::Synth(_) | Self::Compare(_) => return false,
         };
         matches!(engine.engine.as_str(), "onnxruntime" | "ort")

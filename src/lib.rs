@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod bundle;
+pub mod calibrate;
 pub mod dataset;
 pub mod evaluate;
 pub mod host;
@@ -18,5 +19,6 @@ pub mod results;
 pub mod roofline;
 pub mod scratch;
 pub mod segment;
+pub mod sensitivity;
 pub mod source;
 pub mod verify;

@@ -2,9 +2,10 @@
 //! pair.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, concatenate, s};
+use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, Slice, concatenate, s};
 use socc_engines::{
     Breakdown, Engine, EngineError, HostTensor, ModelSource, OperatorTime, Stage, StageModel,
     Tensor, host,
@@ -79,9 +80,11 @@ pub struct StageRun {
 
 /// Compiled stages of one engine.
 pub struct Pipeline {
-    engine: Box<dyn Engine>,
+    engine: Arc<dyn Engine>,
     stages: Vec<Compiled>,
     runs: Vec<StageRun>,
+    /// The only frame of which anything leaves the clip's stages.
+    kept_frame: Option<usize>,
 }
 
 impl Pipeline {
@@ -90,10 +93,11 @@ impl Pipeline {
     /// # Errors
     /// A stage does not come, or the engine refuses its graph.
     pub fn compile<E: From<PipelineError>>(
-        engine: Box<dyn Engine>,
+        engine: impl Into<Arc<dyn Engine>>,
         stages: impl IntoIterator<Item = std::result::Result<StageInput, E>>,
         compiled: &mut dyn FnMut(&str),
     ) -> std::result::Result<Self, E> {
+        let engine = engine.into();
         let mut done = Vec::new();
         for stage in stages {
             let stage = stage?;
@@ -115,6 +119,7 @@ impl Pipeline {
             engine,
             stages: done,
             runs: Vec::new(),
+            kept_frame: None,
         })
     }
 
@@ -131,15 +136,6 @@ impl Pipeline {
         })?)
     }
 
-    /// Puts another form of stage `name` in its place and gives the old one back; one that the pipeline does not have
-    /// comes back itself.
-    pub fn exchange(&mut self, name: &str, stage: Box<dyn Stage>) -> Box<dyn Stage> {
-        match self.stages.iter_mut().find(|c| c.name == name) {
-            Some(compiled) => std::mem::replace(&mut compiled.stage, stage),
-            None => stage,
-        }
-    }
-
     /// Runs one stage on `values` and adds what it gives.
     ///
     /// # Errors
@@ -150,6 +146,13 @@ impl Pipeline {
             self.runs.push(run);
         }
         Ok(())
+    }
+
+    /// Hands on what the clip's stages say of frame `index` alone, to later stages that were built for
+    /// one frame: the official evaluation of single annotated frames.
+    pub fn keep_frame(mut self, index: usize) -> Self {
+        self.kept_frame = Some(index);
+        self
     }
 
     /// Name of the engine.
@@ -230,7 +233,32 @@ impl Pipeline {
         let frames = self.engine.upload(HostTensor::U8(frames.into_dyn()))?;
         let mut values = Values::from([("frames".to_owned(), frames)]);
         self.run(Rate::Clip, &mut values)?;
-        Ok(values)
+        match self.kept_frame {
+            Some(index) => self.only_frame(&values, index),
+            None => Ok(values),
+        }
+    }
+
+    /// Frame `index` of values whose first axis counts frames, `[1, ...]`.
+    fn only_frame(&self, values: &Values, index: usize) -> Result<Values> {
+        let cut = |(name, tensor): (&String, &Tensor)| {
+            let tensor = host(tensor)?;
+            let bad = || PipelineError::Shape {
+                tensor: name.clone(),
+                got: tensor.shape().to_vec(),
+            };
+            if tensor.shape().first().is_none_or(|frames| index >= *frames) {
+                return Err(bad());
+            }
+            let frame = Slice::from(index..=index);
+            let kept = match &*tensor {
+                HostTensor::F32(a) => HostTensor::F32(a.slice_axis(Axis(0), frame).to_owned()),
+                HostTensor::U8(a) => HostTensor::U8(a.slice_axis(Axis(0), frame).to_owned()),
+                HostTensor::I64(_) | HostTensor::I32(_) => return Err(bad()),
+            };
+            Ok((name.clone(), self.engine.upload(kept)?))
+        };
+        values.iter().map(cut).collect()
     }
 
     /// All that depends on both.
@@ -258,14 +286,7 @@ impl Pipeline {
 impl Compiled {
     /// Takes its operands from `values` and adds its results. `number` is its place in the pipeline.
     fn run(&mut self, number: usize, values: &mut Values) -> Result<StageRun> {
-        let inputs = self.stage.inputs().iter().map(|spec| {
-            let found = values.get(&spec.name).cloned();
-            found.ok_or_else(|| PipelineError::Missing {
-                stage: self.name.clone(),
-                tensor: spec.name.clone(),
-            })
-        });
-        let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
+        let inputs = operands(self.stage.as_ref(), &self.name, values)?;
         let start = Instant::now();
         let outputs = self.stage.run(&inputs)?;
         let run = StageRun {
@@ -278,6 +299,29 @@ impl Compiled {
         values.extend(names.zip(outputs));
         Ok(run)
     }
+}
+
+/// What a stage takes, out of `values`.
+fn operands(stage: &dyn Stage, name: &str, values: &Values) -> Result<Vec<Tensor>> {
+    let inputs = stage.inputs().iter().map(|spec| {
+        let found = values.get(&spec.name).cloned();
+        found.ok_or_else(|| PipelineError::Missing {
+            stage: name.to_owned(),
+            tensor: spec.name.clone(),
+        })
+    });
+    inputs.collect()
+}
+
+/// Runs a stage that belongs to no pipeline on `values` and adds what it gives.
+///
+/// # Errors
+/// A value is missing, or the engine fails.
+pub fn run_stage(stage: &mut dyn Stage, name: &str, values: &mut Values) -> Result<()> {
+    let outputs = stage.run(&operands(stage, name, values)?)?;
+    let names = stage.outputs().iter().map(|s| s.name.clone());
+    values.extend(names.zip(outputs));
+    Ok(())
 }
 
 /// What the pipeline found for one expression in one window of frames.

@@ -10,7 +10,7 @@ use socc_exporter::config::{self, ConfigError, Described};
 use socc_exporter::error::ExportError;
 use socc_exporter::graph::Graph;
 use socc_exporter::keys::{self, Audit};
-use socc_exporter::model::{self, Deformable, Rate, Request};
+use socc_exporter::model::{self, Deformable, Rate, Request, STAGES};
 use socc_exporter::onnx::{self, OnnxError};
 
 use crate::bundle::{Bundle, BundleError, Manifest, ModelFacts, StageEntry};
@@ -66,6 +66,14 @@ pub enum SourceError {
     /// The tokenizer cannot be loaded.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A bundle was asked for an evaluation on single annotated frames.
+    #[error(
+        "{path} is a bundle, whose stages all take the whole clip; where only one frame of a clip is annotated, what follows the backbone takes that frame alone: give the checkpoint itself"
+    )]
+    Protocol {
+        /// The bundle.
+        path: PathBuf,
+    },
     /// A bundle was asked for another clip than it was exported for.
     #[error(
         "{path} was exported for {got}; {wanted} needs `socc export` with other --frames and --size, or the checkpoint itself"
@@ -249,21 +257,42 @@ impl Source {
     /// A bundle was exported for another clip; a stage cannot be emitted or compiled.
     pub fn compile(
         &self,
-        engine: Box<dyn Engine>,
+        engine: impl Into<Arc<dyn Engine>>,
         request: &Request,
+        compiled: &mut dyn FnMut(&str),
+    ) -> Result<Pipeline> {
+        let stages = STAGES.map(|(name, _)| (name, *request));
+        self.compile_stages(engine, &stages, compiled)
+    }
+
+    /// Compiles some stages, in the order of the data, each for its own request; else as
+    /// [`Source::compile`].
+    ///
+    /// # Errors
+    /// As [`Source::compile`].
+    pub fn compile_stages(
+        &self,
+        engine: impl Into<Arc<dyn Engine>>,
+        wanted: &[(&str, Request)],
         compiled: &mut dyn FnMut(&str),
     ) -> Result<Pipeline> {
         match self {
             Self::Bundle { bundle, .. } => {
-                check_fixed(bundle, request)?;
-                let stages = bundle.manifest.stages.iter();
-                let stages = stages.map(|entry| Ok(stage_input(&bundle.dir, entry)));
+                let stages = wanted.iter().filter_map(|(name, request)| {
+                    let mut entries = bundle.manifest.stages.iter();
+                    let entry = entries.find(|entry| entry.name == *name)?;
+                    let fits = check_fixed(bundle, request);
+                    Some(fits.map(|()| stage_input(bundle, entry)))
+                });
                 Pipeline::compile(engine, stages, compiled)
             }
             Self::Checkpoint(model) => {
                 let arch = &model.described.architecture;
-                let stages = model::build(&model.checkpoint, arch, request)?;
-                let stages = stages.into_iter().map(|stage| {
+                let graphs = wanted.iter().map(|(name, request)| {
+                    model::build_stage(&model.checkpoint, arch, request, name)
+                });
+                let graphs = graphs.collect::<std::result::Result<Vec<_>, _>>()?;
+                let stages = graphs.into_iter().map(|stage| {
                     let memory = onnx::to_memory(&stage.graph)?;
                     Ok(StageInput {
                         name: stage.name.to_owned(),
@@ -290,7 +319,7 @@ impl Source {
             Self::Bundle { bundle, .. } => {
                 let stages = bundle.manifest.stages.iter();
                 let load = |entry: &StageEntry| {
-                    let graph = onnx::load(&bundle.dir.join(model_file(entry)))?;
+                    let graph = onnx::load(&bundle.model_path(entry))?;
                     Ok((entry.name.clone(), entry.rate, graph))
                 };
                 stages.map(load).collect()
@@ -319,19 +348,13 @@ impl Source {
     }
 }
 
-/// Name of a stage's model file.
-fn model_file(entry: &StageEntry) -> String {
-    let model = entry.files.first();
-    model.map_or(format!("{}.onnx", entry.name), |f| f.name.clone())
-}
-
-fn stage_input(dir: &Path, entry: &StageEntry) -> StageInput {
+fn stage_input(bundle: &Bundle, entry: &StageEntry) -> StageInput {
     StageInput {
         name: entry.name.clone(),
         rate: entry.rate,
         inputs: entry.inputs.clone(),
         outputs: entry.outputs.clone(),
-        source: ModelSource::File(dir.join(model_file(entry))),
+        source: ModelSource::File(bundle.model_path(entry)),
     }
 }
 

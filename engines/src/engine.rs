@@ -68,6 +68,12 @@ pub trait Engine: Send + Sync {
     /// Version of the back end.
     fn version(&self) -> String;
 
+    /// Whether float16 graphs are computed in float16, or at least rounded to it after every node. An engine that widens
+    /// them to float32 gives their masks, but does not show what they cost.
+    fn rounds_to_half(&self) -> bool {
+        true
+    }
+
     /// Makes a runnable stage out of a graph.
     ///
     /// # Errors

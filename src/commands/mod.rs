@@ -1,15 +1,18 @@
 //! One file per command.
 
 mod bench;
+mod calibrate;
 mod compare;
 mod demo;
 mod doctor;
+mod eval;
 mod export;
 mod inspect;
 mod job;
 mod profile;
 mod roofline;
 mod run;
+mod sensitivity;
 mod setup;
 mod synth;
 mod table;
@@ -33,8 +36,11 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Export(args) => export::export(&args),
+        Command::Calibrate(args) => calibrate::calibrate(&args),
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Sensitivity(args) => sensitivity::sensitivity(&args),
+        Command::Eval(args) => eval::eval(&args),
         Command::Setup(args) => setup::setup(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Demo(args) => demo::demo(&args),

@@ -119,3 +119,19 @@ pub(super) fn size(folder: &Path, names: &[String]) -> Option<(u32, u32)> {
     let mut paths = names.iter().filter_map(|name| find(folder, name));
     paths.find_map(|path| image::image_dimensions(path).ok())
 }
+
+/// Names of the pictures in a folder, without endings, sorted.
+pub(super) fn names(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        if ENDINGS.iter().any(|e| ending == *e) && !stem.starts_with('.') {
+            names.push(stem.into_owned());
+        }
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}

@@ -4,8 +4,10 @@
 mod bad_bundle;
 mod bad_input;
 mod bench;
+mod calibrate;
 mod compare;
 mod demo;
+mod eval;
 mod export;
 mod golden;
 mod inspect;

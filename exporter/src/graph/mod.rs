@@ -12,6 +12,7 @@ mod node;
 mod quantize;
 mod reduce;
 mod sample;
+mod segment;
 
 use std::collections::HashMap;
 use std::sync::Arc;
