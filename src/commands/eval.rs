@@ -109,9 +109,8 @@ fn open_engine(args: &EngineArgs, jobs: usize) -> anyhow::Result<Arc<dyn Engine>
     let shared = (jobs > 1).then(|| (cores / jobs).max(1));
     let threads = args.threads.or(shared);
     let engine = EngineArgs {
-        engine: args.engine.clone(),
         threads,
-        onnxruntime_library: args.onnxruntime_library.clone(),
+        ..args.clone()
     };
     Ok(Arc::from(engine.open()?))
 }
