@@ -2,6 +2,7 @@
 
 mod eval;
 mod precision;
+mod window;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,6 +14,7 @@ use socc_exporter::model::Deformable;
 
 pub use eval::{EvalArgs, EvalCommand, EvalMergeArgs, EvalRunArgs};
 pub use precision::PrecisionArgs;
+pub use window::WindowArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
 /// describes.
@@ -227,6 +229,8 @@ pub struct RunArgs {
     /// Frames to take at most [default: all]
     #[arg(long, value_name = "N")]
     pub frames: Option<usize>,
+    #[command(flatten)]
+    pub window: WindowArgs,
     /// Give the model the frames in their own size
     #[arg(long)]
     pub no_resize: bool,

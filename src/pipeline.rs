@@ -1,6 +1,8 @@
 //! The staged pipeline: text once per expression, backbone once per clip, the rest once for each
 //! pair.
 
+mod chunks;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +11,8 @@ use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, Slice, co
 use socc_engines::{Engine, EngineError, HostTensor, ModelSource, Stage, StageModel, Tensor, host};
 use socc_exporter::model::Rate;
 use socc_exporter::tensor::TensorSpec;
+
+pub use chunks::PER_FRAME;
 
 /// Tensors by name.
 pub type Values = BTreeMap<String, Tensor>;
@@ -209,7 +213,10 @@ impl Pipeline {
             });
             let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
             let start = Instant::now();
-            let outputs = compiled.stage.run(&inputs)?;
+            let outputs = match chunks::chunked(&compiled.name, &*compiled.stage, &inputs) {
+                Some(frames) => chunks::run(&*self.engine, &mut *compiled.stage, &inputs, frames)?,
+                None => compiled.stage.run(&inputs)?,
+            };
             compiled.runs_ms.push(start.elapsed().as_secs_f64() * 1e3);
             let names = compiled.stage.outputs().iter().map(|s| s.name.clone());
             values.extend(names.zip(outputs));
@@ -313,14 +320,27 @@ pub struct Window {
 /// Windows of `length` frames over `total`: side by side, the last one moved back so that it ends
 /// with the video. A shorter video is one window, completed by its last frame.
 pub fn windows(total: usize, length: usize) -> Vec<Window> {
-    (0..total)
-        .step_by(length.max(1))
-        .map(|start| Window {
-            first: start.min(total.saturating_sub(length)),
+    overlapping_windows(total, length, 0)
+}
+
+/// Windows as by [`windows`], but each begins `overlap` frames before the first that it answers for (at
+/// most `length - 1`), the first one excepted: a window answers for what the one before it has not seen.
+pub fn overlapping_windows(total: usize, length: usize, overlap: usize) -> Vec<Window> {
+    let length = length.max(1);
+    let step = length - overlap.min(length - 1);
+    let mut windows = Vec::new();
+    let mut start = 0;
+    while start < total {
+        let own = if start == 0 { length } else { step };
+        let end = (start + own).min(total);
+        windows.push(Window {
+            first: end.saturating_sub(length),
             start,
-            len: length.min(total - start),
-        })
-        .collect()
+            len: end - start,
+        });
+        start = end;
+    }
+    windows
 }
 
 /// Frames of a window, `[length, 3, H, W]`.
@@ -352,6 +372,24 @@ mod tests {
             for w in all {
                 assert!(w.first <= w.start && w.start + w.len <= (w.first + length).min(total));
             }
+        }
+    }
+
+    #[test]
+    fn windows_overlap_by_what_was_asked_for() {
+        let all = overlapping_windows(20, 8, 3);
+        let places: Vec<[usize; 3]> = all.iter().map(|w| [w.first, w.start, w.len]).collect();
+        assert_eq!(places, [[0, 0, 8], [5, 8, 5], [10, 13, 5], [12, 18, 2]]);
+        for (total, length, overlap) in [(20, 8, 7), (3, 8, 2), (9, 8, 100), (16, 8, 0), (5, 1, 0)]
+        {
+            let mut next = 0;
+            for w in overlapping_windows(total, length, overlap) {
+                assert_eq!(w.start, next);
+                assert!(w.first <= w.start && w.start + w.len <= w.first + length);
+                assert!(w.start == 0 || w.start - w.first >= overlap.min(length - 1).min(w.start));
+                next += w.len;
+            }
+            assert_eq!(next, total);
         }
     }
 }
