@@ -94,3 +94,48 @@ fn wrong(spec: &TensorSpec, got: &[usize]) -> PipelineError {
         got: got.to_vec(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use socc_engines::{Options, engine};
+    use socc_exporter::model::STAGES;
+
+    use super::*;
+    use crate::source::Source;
+    use crate::verify::{self, Case, Tolerance};
+
+    /// Five frames, two at once, against the official model's tensors for all five.
+    #[test]
+    fn chunks_give_what_the_whole_clip_gives() {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let demo = root.join("assets/demo");
+        let config = demo.join("config.yaml");
+        let source = Source::open(&demo.join("model.safetensors"), Some(&config), None).unwrap();
+        let case = Case::open(&root.join("tests/fixtures/cases/odd")).unwrap();
+        let frames = case.clip.frames.len();
+        let mut request = source.request(frames, case.height, case.width);
+        request.probe = true;
+        let stages = STAGES.map(|(name, _)| {
+            let mut own = request;
+            if PER_FRAME.contains(&name) {
+                own.frames = 2;
+            }
+            (name, own)
+        });
+        let backend = engine("embedded", &Options::default()).unwrap();
+        let compiled = source.compile_stages(backend, &stages, &mut |_| ());
+        let mut pipeline = compiled.unwrap();
+        let report = verify::run(&case, &mut pipeline, Tolerance::FP32, &|_| None).unwrap();
+        assert_eq!(frames, 5);
+        for expression in &report.expressions {
+            assert!(
+                expression.not_given.is_empty(),
+                "{:?}",
+                expression.not_given
+            );
+            assert!(expression.passed, "{expression:?}");
+        }
+    }
+}
