@@ -9,6 +9,7 @@ mod precision;
 mod profile;
 mod roofline;
 mod sensitivity;
+mod window;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -27,6 +28,7 @@ pub use precision::PrecisionArgs;
 pub use profile::{ProfileArgs, StageFile};
 pub use roofline::RooflineArgs;
 pub use sensitivity::SensitivityArgs;
+pub use window::WindowArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
 /// describes.
@@ -286,6 +288,8 @@ pub struct RunArgs {
     /// Frames to take at most [default: all]
     #[arg(long, value_name = "N")]
     pub frames: Option<usize>,
+    #[command(flatten)]
+    pub window: WindowArgs,
     /// Give the model the frames in their own size
     #[arg(long)]
     pub no_resize: bool,
