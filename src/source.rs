@@ -8,15 +8,16 @@ use socc_engines::{Engine, ModelSource};
 use socc_exporter::checkpoint::{Checkpoint, CheckpointError};
 use socc_exporter::config::{self, ConfigError, Described};
 use socc_exporter::error::ExportError;
+use socc_exporter::graph::Graph;
 use socc_exporter::keys::{self, Audit};
-use socc_exporter::model::{self, Deformable, Request, STAGES};
+use socc_exporter::model::{self, Deformable, Rate, Request, STAGES};
 use socc_exporter::onnx::{self, OnnxError};
 
 use crate::bundle::{Bundle, BundleError, Manifest, ModelFacts, StageEntry};
 use crate::engines::{self, EnginesError};
 use crate::host::HostError;
 use crate::host::tokenizer::TextTokenizer;
-use crate::pipeline::{Pipeline, PipelineError, StageInput};
+use crate::pipeline::{PER_FRAME, Pipeline, PipelineError, StageInput};
 
 /// Why a source cannot be opened or compiled.
 #[derive(Debug, thiserror::Error)]
@@ -264,7 +265,7 @@ impl Source {
     }
 
     /// Compiles all stages for `request` on `engine`; `compiled` hears each stage's name when it is
-    /// ready. A bundle has its own lowering and outputs, whatever the request says of them.
+    /// ready. Of a checkpoint, stages that look at one frame at a time run long clips in chunks. A bundle has its own lowering and outputs, whatever the request says of them.
     ///
     /// For an engine that runs plans, those of the bundle's stages are taken instead of the graphs.
     ///
@@ -277,7 +278,10 @@ impl Source {
         request: &Request,
         compiled: &mut dyn FnMut(&str),
     ) -> Result<Pipeline> {
-        let stages = STAGES.map(|(name, _)| (name, *request));
+        let mut stages = STAGES.map(|(name, _)| (name, *request));
+        if self.manifest().is_none() {
+            chunk_frames(&mut stages);
+        }
         self.compile_stages(engine, &stages, compiled)
     }
 
@@ -338,6 +342,29 @@ impl Source {
         }
     }
 
+    /// Name, rate and graph of every stage: a bundle's own, whatever the request, or those of a checkpoint.
+    ///
+    /// # Errors
+    /// A stage's file cannot be read, or a stage cannot be emitted.
+    pub fn graphs(&self, request: &Request) -> Result<Vec<(String, Rate, Graph)>> {
+        match self {
+            Self::Bundle { bundle, .. } => {
+                let stages = bundle.manifest.stages.iter();
+                let load = |entry: &StageEntry| {
+                    let graph = onnx::load(&bundle.model_path(entry))?;
+                    Ok((entry.name.clone(), entry.rate, graph))
+                };
+                stages.map(load).collect()
+            }
+            Self::Checkpoint(model) => {
+                let arch = &model.described.architecture;
+                let stages = model::build(&model.checkpoint, arch, request)?.into_iter();
+                let named = stages.map(|s| (s.name.to_owned(), s.rate, s.graph));
+                Ok(named.collect())
+            }
+        }
+    }
+
     /// What to compile for: a bundle's own clip, or `frames` of `height x width`.
     pub fn request(&self, frames: usize, height: usize, width: usize) -> Request {
         match self.manifest() {
@@ -349,6 +376,18 @@ impl Source {
                 deformable: Deformable::default(),
                 probe: false,
             },
+        }
+    }
+}
+
+/// Frames that the stages which look at one frame at a time run at once.
+pub const FRAMES_AT_ONCE: usize = 32;
+
+/// Has the stages of [`PER_FRAME`] run at most [`FRAMES_AT_ONCE`] frames at once.
+pub fn chunk_frames(stages: &mut [(&str, Request)]) {
+    for (name, request) in stages {
+        if PER_FRAME.contains(name) {
+            request.frames = request.frames.min(FRAMES_AT_ONCE);
         }
     }
 }
