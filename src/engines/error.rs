@@ -147,13 +147,19 @@ pub enum EnginesError {
     },
     /// TensorRT cannot build a stage.
     #[error(transparent)]
-    Build(#[from] BuildError),
+    Build(Box<BuildError>),
     /// The bundle cannot be used.
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// A file or folder could not be written.
     #[error(transparent)]
     Host(#[from] HostError),
+}
+
+impl From<BuildError> for EnginesError {
+    fn from(error: BuildError) -> Self {
+        Self::Build(Box::new(error))
+    }
 }
 
 /// Result of work on engines.
