@@ -161,9 +161,9 @@ mod tests {
         assert!(message("tensorrt_rtx").contains("did you mean `tensorrt-rtx`?"));
         assert!(message("onnxruntime:cude").contains("did you mean `onnxruntime:cuda`?"));
         assert!(message("ort:tensort").contains("did you mean `ort:tensorrt`?"));
-        let far = message("tensorflow");
+        let far = message("openvino");
         assert!(
-            far.contains("unknown engine `tensorflow`;") && far.contains("embedded"),
+            far.contains("unknown engine `openvino`;") && far.contains("embedded"),
             "{far}"
         );
     }
