@@ -130,6 +130,7 @@ pub fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
 #[cfg(all(feature = "tensorrt-rtx", not(feature = "tensorrt")))]
 mod real {
     use super::*;
+    use crate::precision::{PRECISIONS, Place};
     use crate::support::{is_ci, socc, stderr};
 
     const STAGES: [&str; 6] = [
@@ -202,6 +203,35 @@ mod real {
             let text = &engines["stages"][0]["profile"];
             assert_eq!(text["min"], 2);
             assert!(engines["stages"][1]["profile"].is_null());
+        }
+    }
+
+    #[test]
+    fn every_precision_builds_for_three_gpus_in_both_lowerings() {
+        if !present() {
+            return;
+        }
+        for lowering in ["grid-sample", "gather"] {
+            let place = Place::new(lowering);
+            let table = place.table();
+            for precision in PRECISIONS {
+                let lower = ["--precision", precision, "--ranges"];
+                place.export(
+                    precision,
+                    &[&lower[..], &[table.to_str().unwrap()]].concat(),
+                );
+                let out = place.path(&format!("{precision}-engines"));
+                // The other stages are the same in both.
+                let (some, expected) = match lowering {
+                    "gather" => (&["--stage", "transformer"][..], &STAGES[3..4]),
+                    _ => (&[][..], &STAGES[..]),
+                };
+                let engines = build(&place.path(precision), &out, some);
+                assert_eq!(stages(&engines), expected);
+                for entry in engines["stages"].as_array().unwrap() {
+                    assert_eq!(entry["precision"], precision);
+                }
+            }
         }
     }
 

@@ -13,13 +13,13 @@ use crate::support::{
 };
 
 /// The small model for the golden clip of three frames, and ranges measured on the clip that comes along.
-struct Place {
+pub struct Place {
     dir: tempfile::TempDir,
     lowering: &'static str,
 }
 
 impl Place {
-    fn new(lowering: &'static str) -> Self {
+    pub fn new(lowering: &'static str) -> Self {
         let place = Self {
             dir: tempfile::tempdir().unwrap(),
             lowering,
@@ -30,7 +30,7 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -52,7 +52,7 @@ impl Place {
         all
     }
 
-    fn export(&self, name: &str, extra: &[&str]) -> Value {
+    pub fn export(&self, name: &str, extra: &[&str]) -> Value {
         run_json(self.command(name, extra))
     }
 
@@ -96,7 +96,7 @@ impl Place {
         assert!(output.status.success(), "{}", stderr(&output));
     }
 
-    fn table(&self) -> PathBuf {
+    pub fn table(&self) -> PathBuf {
         self.path("table.json")
     }
 }
@@ -116,7 +116,7 @@ fn write_indexed(path: &Path, mask: &image::GrayImage) {
         .unwrap();
 }
 
-const PRECISIONS: [&str; 3] = ["fp16", "int8", "int8-fp16"];
+pub const PRECISIONS: [&str; 3] = ["fp16", "int8", "int8-fp16"];
 
 /// Engines that can run a bundle of this precision; tract has no Q/DQ with float16 scales.
 fn able(precision: &str) -> Vec<&'static str> {
