@@ -70,10 +70,10 @@ fn hexadecimal(digest: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use socc_engines::tensorrt::{BuildOptions, Sm};
-    use socc_exporter::model::Rate;
     use socc_calibration::passes::Report;
     use socc_calibration::precision::Precision;
+    use socc_engines::tensorrt::{BuildOptions, Sm};
+    use socc_exporter::model::Rate;
     use socc_exporter::tensor::DType;
 
     fn setting() -> Setting {

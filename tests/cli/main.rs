@@ -8,6 +8,7 @@ mod calibrate;
 mod demo;
 mod export;
 mod golden;
+mod gpu;
 mod inspect;
 mod onnx_check;
 mod run;
