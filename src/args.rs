@@ -4,8 +4,12 @@ mod bench;
 mod build;
 mod calibrate;
 mod compare;
+mod eval;
 mod precision;
+mod profile;
+mod roofline;
 mod sensitivity;
+mod window;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -19,8 +23,12 @@ pub use bench::BenchArgs;
 pub use build::{Backend, BuildArgs};
 pub use calibrate::CalibrateArgs;
 pub use compare::CompareArgs;
+pub use eval::{EvalArgs, EvalCommand, EvalMergeArgs, EvalRunArgs};
 pub use precision::PrecisionArgs;
+pub use profile::{ProfileArgs, StageFile};
+pub use roofline::RooflineArgs;
 pub use sensitivity::SensitivityArgs;
+pub use window::WindowArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
 /// describes.
@@ -43,12 +51,18 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// Segment a video
     Run(RunArgs),
+    /// Score a model on a benchmark's data set, by its official protocol
+    Eval(EvalArgs),
     /// Compare every tensor of a golden case with the official model's
     Verify(VerifyArgs),
     /// Measure every stage: percentiles, memory, what several expressions cost
     Bench(BenchArgs),
     /// Set two reports of `bench` against each other; exit code 1 on a regression
     Compare(CompareArgs),
+    /// Count operations and bytes, and say how fast a machine could be at most
+    Roofline(RooflineArgs),
+    /// Say where the time goes: by operator and by module
+    Profile(ProfileArgs),
     /// Find which layers bear low precision within a budget of J&F, and write a precision plan
     Sensitivity(SensitivityArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
@@ -72,6 +86,10 @@ impl Command {
             Self::Verify(args) => &args.engine,
             Self::Sensitivity(args) => &args.engine,
             Self::Bench(args) => &args.engine,
+            Self::Profile(args) => &args.engine,
+            Self::Roofline(args) => &args.engine,
+            Self::Eval(EvalArgs::Run(args)) => &args.engine,
+            Self::Eval(EvalArgs::Sub(_)) => return false,
             Self::Build(_)
             | Self::Inspect(_)
             | Self::Export(_)
@@ -118,7 +136,7 @@ pub struct ModelArgs {
 /// More threads than any machine has cores for are a slip of the finger, and cost memory each.
 const MAX_THREADS: usize = 1024;
 
-#[derive(Args)]
+#[derive(Clone, Args)]
 pub struct EngineArgs {
     /// Back end: embedded, onnxruntime, onnxruntime:cuda, onnxruntime:tensorrt, tensorrt-rtx, tensorrt
     /// or tract; `socc doctor` tells which are there
@@ -160,6 +178,7 @@ impl EngineArgs {
             device: self.device,
             plans: self.engines.clone(),
             cuda_graphs: self.cuda_graphs,
+            profile: false,
         })
     }
 }
@@ -269,6 +288,8 @@ pub struct RunArgs {
     /// Frames to take at most [default: all]
     #[arg(long, value_name = "N")]
     pub frames: Option<usize>,
+    #[command(flatten)]
+    pub window: WindowArgs,
     /// Give the model the frames in their own size
     #[arg(long)]
     pub no_resize: bool,

@@ -17,6 +17,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use socc_calibration::precision::Precision;
 use socc_engines::tensorrt::{BuildOptions, Profile};
 use socc_exporter::onnx::SavedFile;
 use socc_exporter::tensor::TensorSpec;
@@ -75,7 +76,7 @@ pub struct PlanEntry {
     /// SHA-256 over the hashes of the graph's files.
     pub graph_sha256: String,
     /// Arithmetic of the graph.
-    pub precision: String,
+    pub precision: Precision,
     /// Inputs in the stage's order.
     pub inputs: Vec<TensorSpec>,
     /// Outputs in the stage's order.

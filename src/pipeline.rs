@@ -1,15 +1,21 @@
 //! The staged pipeline: text once per expression, backbone once per clip, the rest once for each
 //! pair.
 
+mod chunks;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, concatenate, s};
+use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, Slice, concatenate, s};
 use socc_engines::{
-    Breakdown, Engine, EngineError, HostTensor, ModelSource, Stage, StageModel, Tensor, host,
+    Breakdown, Engine, EngineError, HostTensor, ModelSource, OperatorTime, Stage, StageModel,
+    Tensor, host,
 };
 use socc_exporter::model::Rate;
 use socc_exporter::tensor::TensorSpec;
+
+pub use chunks::PER_FRAME;
 
 /// Tensors by name.
 pub type Values = BTreeMap<String, Tensor>;
@@ -78,9 +84,11 @@ pub struct StageRun {
 
 /// Compiled stages of one engine.
 pub struct Pipeline {
-    engine: Box<dyn Engine>,
+    engine: Arc<dyn Engine>,
     stages: Vec<Compiled>,
     runs: Vec<StageRun>,
+    /// The only frame of which anything leaves the clip's stages.
+    kept_frame: Option<usize>,
 }
 
 impl Pipeline {
@@ -89,10 +97,11 @@ impl Pipeline {
     /// # Errors
     /// A stage does not come, or the engine refuses its graph.
     pub fn compile<E: From<PipelineError>>(
-        engine: Box<dyn Engine>,
+        engine: impl Into<Arc<dyn Engine>>,
         stages: impl IntoIterator<Item = std::result::Result<StageInput, E>>,
         compiled: &mut dyn FnMut(&str),
     ) -> std::result::Result<Self, E> {
+        let engine = engine.into();
         let mut done = Vec::new();
         for stage in stages {
             let stage = stage?;
@@ -114,6 +123,7 @@ impl Pipeline {
             engine,
             stages: done,
             runs: Vec::new(),
+            kept_frame: None,
         })
     }
 
@@ -136,10 +146,17 @@ impl Pipeline {
     /// A value is missing, or the engine fails.
     pub fn run_stage(&mut self, name: &str, values: &mut Values) -> Result<()> {
         if let Some(number) = self.stages.iter().position(|c| c.name == name) {
-            let run = self.stages[number].run(number, values)?;
+            let run = self.stages[number].run(self.engine.as_ref(), number, values)?;
             self.runs.push(run);
         }
         Ok(())
+    }
+
+    /// Hands on what the clip's stages say of frame `index` alone, to later stages that were built for
+    /// one frame: the official evaluation of single annotated frames.
+    pub fn keep_frame(mut self, index: usize) -> Self {
+        self.kept_frame = Some(index);
+        self
     }
 
     /// Name of the engine.
@@ -173,7 +190,28 @@ impl Pipeline {
             .collect()
     }
 
-    /// Every stage run since the last call, in the order in which they began.
+    /// Ends profiling: times of the operators by stage; `None` where the engine has no profiler.
+    ///
+    /// # Errors
+    /// A profile cannot be read.
+    pub fn operator_times(&mut self) -> Result<Vec<(String, Option<Vec<OperatorTime>>)>> {
+        let stages = self.stages.iter_mut();
+        stages
+            .map(|c| Ok((c.name.clone(), c.stage.operator_times()?)))
+            .collect()
+    }
+
+    /// Milliseconds of every run, by stage, in the order of the stages.
+    pub fn times_ms(&self) -> Vec<(String, Vec<f64>)> {
+        let times = self.stages.iter().enumerate().map(|(number, c)| {
+            let runs = self.runs.iter().filter(|r| r.stage == number);
+            let ms = runs.map(|r| r.duration.as_secs_f64() * 1e3);
+            (c.name.clone(), ms.collect())
+        });
+        times.collect()
+    }
+
+    /// Takes every stage run so far, in the order in which they began; [`Pipeline::times_ms`] begins anew.
     pub fn take_runs(&mut self) -> Vec<StageRun> {
         std::mem::take(&mut self.runs)
     }
@@ -199,7 +237,32 @@ impl Pipeline {
         let frames = self.engine.upload(HostTensor::U8(frames.into_dyn()))?;
         let mut values = Values::from([("frames".to_owned(), frames)]);
         self.run(Rate::Clip, &mut values)?;
-        Ok(values)
+        match self.kept_frame {
+            Some(index) => self.only_frame(&values, index),
+            None => Ok(values),
+        }
+    }
+
+    /// Frame `index` of values whose first axis counts frames, `[1, ...]`.
+    fn only_frame(&self, values: &Values, index: usize) -> Result<Values> {
+        let cut = |(name, tensor): (&String, &Tensor)| {
+            let tensor = host(tensor)?;
+            let bad = || PipelineError::Shape {
+                tensor: name.clone(),
+                got: tensor.shape().to_vec(),
+            };
+            if tensor.shape().first().is_none_or(|frames| index >= *frames) {
+                return Err(bad());
+            }
+            let frame = Slice::from(index..=index);
+            let kept = match &*tensor {
+                HostTensor::F32(a) => HostTensor::F32(a.slice_axis(Axis(0), frame).to_owned()),
+                HostTensor::U8(a) => HostTensor::U8(a.slice_axis(Axis(0), frame).to_owned()),
+                HostTensor::I64(_) | HostTensor::I32(_) => return Err(bad()),
+            };
+            Ok((name.clone(), self.engine.upload(kept)?))
+        };
+        values.iter().map(cut).collect()
     }
 
     /// All that depends on both.
@@ -216,7 +279,7 @@ impl Pipeline {
     fn run(&mut self, rate: Rate, values: &mut Values) -> Result<()> {
         for number in 0..self.stages.len() {
             if self.stages[number].rate == rate {
-                let run = self.stages[number].run(number, values)?;
+                let run = self.stages[number].run(self.engine.as_ref(), number, values)?;
                 self.runs.push(run);
             }
         }
@@ -226,10 +289,13 @@ impl Pipeline {
 
 impl Compiled {
     /// Takes its operands from `values` and adds its results. `number` is its place in the pipeline.
-    fn run(&mut self, number: usize, values: &mut Values) -> Result<StageRun> {
+    fn run(&mut self, engine: &dyn Engine, number: usize, values: &mut Values) -> Result<StageRun> {
         let inputs = operands(self.stage.as_ref(), &self.name, values)?;
         let start = Instant::now();
-        let outputs = self.stage.run(&inputs)?;
+        let outputs = match chunks::chunked(&self.name, &*self.stage, &inputs) {
+            Some(frames) => chunks::run(engine, &mut *self.stage, &inputs, frames)?,
+            None => self.stage.run(&inputs)?,
+        };
         let run = StageRun {
             stage: number,
             start,
@@ -360,14 +426,27 @@ pub struct Window {
 /// Windows of `length` frames over `total`: side by side, the last one moved back so that it ends
 /// with the video. A shorter video is one window, completed by its last frame.
 pub fn windows(total: usize, length: usize) -> Vec<Window> {
-    (0..total)
-        .step_by(length.max(1))
-        .map(|start| Window {
-            first: start.min(total.saturating_sub(length)),
+    overlapping_windows(total, length, 0)
+}
+
+/// Windows as by [`windows`], but each begins `overlap` frames before the first that it answers for (at
+/// most `length - 1`), the first one excepted: a window answers for what the one before it has not seen.
+pub fn overlapping_windows(total: usize, length: usize, overlap: usize) -> Vec<Window> {
+    let length = length.max(1);
+    let step = length - overlap.min(length - 1);
+    let mut windows = Vec::new();
+    let mut start = 0;
+    while start < total {
+        let own = if start == 0 { length } else { step };
+        let end = (start + own).min(total);
+        windows.push(Window {
+            first: end.saturating_sub(length),
             start,
-            len: length.min(total - start),
-        })
-        .collect()
+            len: end - start,
+        });
+        start = end;
+    }
+    windows
 }
 
 /// Frames of a window, `[length, 3, H, W]`.
@@ -399,6 +478,24 @@ mod tests {
             for w in all {
                 assert!(w.first <= w.start && w.start + w.len <= (w.first + length).min(total));
             }
+        }
+    }
+
+    #[test]
+    fn windows_overlap_by_what_was_asked_for() {
+        let all = overlapping_windows(20, 8, 3);
+        let places: Vec<[usize; 3]> = all.iter().map(|w| [w.first, w.start, w.len]).collect();
+        assert_eq!(places, [[0, 0, 8], [5, 8, 5], [10, 13, 5], [12, 18, 2]]);
+        for (total, length, overlap) in [(20, 8, 7), (3, 8, 2), (9, 8, 100), (16, 8, 0), (5, 1, 0)]
+        {
+            let mut next = 0;
+            for w in overlapping_windows(total, length, overlap) {
+                assert_eq!(w.start, next);
+                assert!(w.first <= w.start && w.start + w.len <= w.first + length);
+                assert!(w.start == 0 || w.start - w.first >= overlap.min(length - 1).min(w.start));
+                next += w.len;
+            }
+            assert_eq!(next, total);
         }
     }
 }

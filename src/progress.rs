@@ -6,6 +6,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Shape of a bar that counts steps.
 const STEPS: &str = "{msg:28} {bar:30} {pos}/{len} {elapsed}";
+/// Shape of a bar that counts clips.
+const CLIPS: &str = "{msg:28} {bar:30} {pos}/{len} {per_sec} {eta} left";
 /// Shape of a bar that counts bytes.
 const BYTES: &str = "{msg:28} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
@@ -17,6 +19,11 @@ pub fn steps(len: usize, message: &str) -> ProgressBar {
 /// A sign of life for work of unknown length, with the message that is set on it.
 pub fn spinner() -> ProgressBar {
     bar(0, "", "{spinner} {msg} {elapsed}")
+}
+
+/// A bar of `len` clips, with their rate and the time left.
+pub fn clips(len: usize, message: &str) -> ProgressBar {
+    bar(len as u64, message, CLIPS)
 }
 
 /// A bar of `len` bytes.

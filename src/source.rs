@@ -8,15 +8,16 @@ use socc_engines::{Engine, ModelSource};
 use socc_exporter::checkpoint::{Checkpoint, CheckpointError};
 use socc_exporter::config::{self, ConfigError, Described};
 use socc_exporter::error::ExportError;
+use socc_exporter::graph::Graph;
 use socc_exporter::keys::{self, Audit};
-use socc_exporter::model::{self, Deformable, Request};
+use socc_exporter::model::{self, Deformable, Rate, Request, STAGES};
 use socc_exporter::onnx::{self, OnnxError};
 
 use crate::bundle::{Bundle, BundleError, Manifest, ModelFacts, StageEntry};
 use crate::engines::{self, EnginesError};
 use crate::host::HostError;
 use crate::host::tokenizer::TextTokenizer;
-use crate::pipeline::{Pipeline, PipelineError, StageInput};
+use crate::pipeline::{PER_FRAME, Pipeline, PipelineError, StageInput};
 
 /// Why a source cannot be opened or compiled.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,14 @@ pub enum SourceError {
     /// The tokenizer cannot be loaded.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A bundle was asked for an evaluation on single annotated frames.
+    #[error(
+        "{path} is a bundle, whose stages all take the whole clip; where only one frame of a clip is annotated, what follows the backbone takes that frame alone: give the checkpoint itself"
+    )]
+    Protocol {
+        /// The bundle.
+        path: PathBuf,
+    },
     /// A bundle was asked for another clip than it was exported for.
     #[error(
         "{path} was exported for {got}; {wanted} needs `socc export` with other --frames and --size, or the checkpoint itself"
@@ -256,7 +265,7 @@ impl Source {
     }
 
     /// Compiles all stages for `request` on `engine`; `compiled` hears each stage's name when it is
-    /// ready. A bundle has its own lowering and outputs, whatever the request says of them.
+    /// ready. Of a checkpoint, stages that look at one frame at a time run long clips in chunks. A bundle has its own lowering and outputs, whatever the request says of them.
     ///
     /// For an engine that runs plans, those of the bundle's stages are taken instead of the graphs.
     ///
@@ -265,22 +274,45 @@ impl Source {
     /// compiled.
     pub fn compile(
         &self,
-        engine: Box<dyn Engine>,
+        engine: impl Into<Arc<dyn Engine>>,
         request: &Request,
+        compiled: &mut dyn FnMut(&str),
+    ) -> Result<Pipeline> {
+        let mut stages = STAGES.map(|(name, _)| (name, *request));
+        if self.manifest().is_none() {
+            chunk_frames(&mut stages);
+        }
+        self.compile_stages(engine, &stages, compiled)
+    }
+
+    /// Compiles some stages, in the order of the data, each for its own request; else as
+    /// [`Source::compile`].
+    ///
+    /// # Errors
+    /// As [`Source::compile`].
+    pub fn compile_stages(
+        &self,
+        engine: impl Into<Arc<dyn Engine>>,
+        wanted: &[(&str, Request)],
         compiled: &mut dyn FnMut(&str),
     ) -> Result<Pipeline> {
         match self {
             Self::Bundle { bundle, .. } => {
-                check_fixed(bundle, request)?;
+                let engine = engine.into();
                 let files = match engine.plans() {
                     Some(target) => engines::plans(bundle, &target)?,
                     None => graphs(bundle),
                 };
-                let stages = bundle.manifest.stages.iter().zip(files);
-                let stages = stages.map(|(entry, file)| Ok(stage_input(entry, file)));
+                let entries: Vec<_> = bundle.manifest.stages.iter().zip(files).collect();
+                let stages = wanted.iter().filter_map(|(name, request)| {
+                    let (entry, file) = entries.iter().find(|(entry, _)| entry.name == *name)?;
+                    let fits = check_fixed(bundle, request);
+                    Some(fits.map(|()| stage_input(entry, file.clone())))
+                });
                 Pipeline::compile(engine, stages, compiled)
             }
             Self::Checkpoint(model) => {
+                let engine = engine.into();
                 if engine.plans().is_some() {
                     return Err(SourceError::NeedsPlans {
                         engine: engine.name().to_owned(),
@@ -288,8 +320,11 @@ impl Source {
                     });
                 }
                 let arch = &model.described.architecture;
-                let stages = model::build(&model.checkpoint, arch, request)?;
-                let stages = stages.into_iter().map(|stage| {
+                let graphs = wanted.iter().map(|(name, request)| {
+                    model::build_stage(&model.checkpoint, arch, request, name)
+                });
+                let graphs = graphs.collect::<std::result::Result<Vec<_>, _>>()?;
+                let stages = graphs.into_iter().map(|stage| {
                     let memory = onnx::to_memory(&stage.graph)?;
                     Ok(StageInput {
                         name: stage.name.to_owned(),
@@ -307,6 +342,29 @@ impl Source {
         }
     }
 
+    /// Name, rate and graph of every stage: a bundle's own, whatever the request, or those of a checkpoint.
+    ///
+    /// # Errors
+    /// A stage's file cannot be read, or a stage cannot be emitted.
+    pub fn graphs(&self, request: &Request) -> Result<Vec<(String, Rate, Graph)>> {
+        match self {
+            Self::Bundle { bundle, .. } => {
+                let stages = bundle.manifest.stages.iter();
+                let load = |entry: &StageEntry| {
+                    let graph = onnx::load(&bundle.model_path(entry))?;
+                    Ok((entry.name.clone(), entry.rate, graph))
+                };
+                stages.map(load).collect()
+            }
+            Self::Checkpoint(model) => {
+                let arch = &model.described.architecture;
+                let stages = model::build(&model.checkpoint, arch, request)?.into_iter();
+                let named = stages.map(|s| (s.name.to_owned(), s.rate, s.graph));
+                Ok(named.collect())
+            }
+        }
+    }
+
     /// What to compile for: a bundle's own clip, or `frames` of `height x width`.
     pub fn request(&self, frames: usize, height: usize, width: usize) -> Request {
         match self.manifest() {
@@ -318,6 +376,18 @@ impl Source {
                 deformable: Deformable::default(),
                 probe: false,
             },
+        }
+    }
+}
+
+/// Frames that the stages which look at one frame at a time run at once.
+pub const FRAMES_AT_ONCE: usize = 32;
+
+/// Has the stages of [`PER_FRAME`] run at most [`FRAMES_AT_ONCE`] frames at once.
+pub fn chunk_frames(stages: &mut [(&str, Request)]) {
+    for (name, request) in stages {
+        if PER_FRAME.contains(name) {
+            request.frames = request.frames.min(FRAMES_AT_ONCE);
         }
     }
 }

@@ -95,17 +95,20 @@ fn with_library(args: &BuildArgs, variant: Variant) -> anyhow::Result<ExitCode> 
         return check::check(args, &bundle, &stages, &builder);
     }
     let out = output(args)?;
-    let setting = setting(variant.name(), builder.version(), options);
+    let built_for = BuildOptions {
+        sms: builder.targets(&options)?,
+        ..options.clone()
+    };
     let job = Job {
         bundle: &bundle,
         stages,
-        setting,
+        setting: setting(variant.name(), builder.version(), built_for),
     };
     let made = engines::build(&job, out, &mut |stage, profile, path| {
         let network = network(&bundle, stage, profile);
         let bar = progress::steps(STEPS as usize, &stage.name);
         let watcher = Arc::new(Bar(bar.clone()));
-        let plan = builder.build(&network.as_ref(), &job.setting.options, watcher);
+        let plan = builder.build(&network.as_ref(), &options, watcher);
         bar.finish_and_clear();
         fs::write(path, plan?).map_err(|source| {
             EnginesError::Host(HostError::Write {
@@ -200,7 +203,7 @@ fn summary(out: &Path, manifest: &EnginesManifest, built: &[String]) -> String {
         let fresh = built.contains(&entry.name);
         table.row([
             entry.name.clone(),
-            entry.precision.clone(),
+            entry.precision.to_string(),
             megabytes(entry.plan.bytes),
             format!("{:.1} s", entry.build_seconds),
             entry.peak_memory_bytes.map_or("-".to_owned(), megabytes),

@@ -51,6 +51,26 @@ impl FindingKind {
     }
 }
 
+impl std::fmt::Display for FindingKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::MissingFrame => "missing frames",
+            Self::UnreadableFrame => "unreadable frames",
+            Self::FrameSize => "frames of another size",
+            Self::FrameColours => "frames with other colours than RGB",
+            Self::MissingAnnotation => "missing annotations",
+            Self::UnreadableAnnotation => "unreadable annotations",
+            Self::AnnotationSize => "annotations of another size",
+            Self::DuplicatedExpression => "duplicated expressions",
+            Self::NonAsciiExpression => "expressions beyond ASCII",
+            Self::UnusableExpression => "unusable expressions",
+            Self::EmptyMask => "expressions with empty masks",
+            Self::UnusableVideo => "unusable videos",
+            Self::DuplicatedKey => "duplicated keys",
+        })
+    }
+}
+
 /// Something wrong or odd.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {

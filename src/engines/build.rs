@@ -169,7 +169,7 @@ fn build_stage(
         name: stage.name.clone(),
         key,
         graph_sha256: key::graph_sha256(&stage.files),
-        precision: job.bundle.manifest.precision.clone(),
+        precision: stage.precision,
         inputs: stage.inputs.clone(),
         outputs: stage.outputs.clone(),
         profile: varies.then_some(profile),

@@ -1,5 +1,6 @@
 //! Why an evaluation stops.
 
+use super::store::StoreError;
 use crate::dataset::DatasetError;
 use crate::host::HostError;
 use crate::metrics::MetricsError;
@@ -21,6 +22,9 @@ pub enum EvaluateError {
     /// The pipeline fails.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// The folder of the evaluation cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Masks cannot be compared.
     #[error(transparent)]
     Metrics(#[from] MetricsError),

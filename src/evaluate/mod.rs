@@ -3,26 +3,38 @@
 //! annotations.
 //!
 //! [`evaluate`] does all of it. Its pieces are there for callers that run single stages themselves:
-//! [`prepare`] makes a clip, [`Texts`] encodes sentences, [`Judge`] scores mask logits.
+//! [`prepare`] makes a clip, [`Texts`] encodes sentences, [`evaluate_video`] runs one video by its
+//! benchmark's [`Protocol`], [`Judge`] scores mask logits.
 
+mod assignment;
+pub mod coco;
+mod compiler;
+pub mod davis;
+pub mod deliver;
 mod error;
 mod judge;
 mod prepare;
+pub mod record;
+pub mod report;
+pub mod run;
+pub mod store;
 mod texts;
+mod video;
 
 use std::collections::BTreeMap;
 
 use image::GrayImage;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{Dataset, Expression, Finding, FindingKind, Video};
-use crate::pipeline::{Pipeline, PipelineError, Values};
-use crate::segment::segment;
+use crate::dataset::{Dataset, Expression, Finding, Video};
+use crate::pipeline::{Pipeline, PipelineError};
 
+pub use compiler::Compiler;
 pub use error::{EvaluateError, Result};
 pub use judge::Judge;
 pub use prepare::{Prepared, SizeRule, prepare};
 pub use texts::Texts;
+pub use video::{ObjectScore, Protocol, VideoScores, evaluate_video};
 
 /// What an expression scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,10 +99,25 @@ pub trait Pipelines {
     /// # Errors
     /// There is none for this shape.
     fn get(&mut self, frames: usize, height: usize, width: usize) -> Result<&mut Pipeline>;
+
+    /// Frames by which a clip's windows overlap, where it is longer than a pipeline takes.
+    fn overlap(&self) -> usize {
+        0
+    }
+
+    /// One that encodes sentences.
+    ///
+    /// # Errors
+    /// There is none.
+    fn text(&mut self) -> Result<&mut Pipeline>;
 }
 
 impl Pipelines for Pipeline {
     fn get(&mut self, _: usize, _: usize, _: usize) -> Result<&mut Pipeline> {
+        Ok(self)
+    }
+
+    fn text(&mut self) -> Result<&mut Pipeline> {
         Ok(self)
     }
 }
@@ -112,6 +139,21 @@ pub trait Listener<E> {
         Ok(())
     }
 
+    /// The masks of one annotator's expressions were merged: labels, 0 for the background (Ref-DAVIS).
+    ///
+    /// # Errors
+    /// The caller's; the evaluation ends.
+    fn merged(
+        &mut self,
+        video: &Video,
+        annotator: usize,
+        frame: usize,
+        labels: &GrayImage,
+    ) -> std::result::Result<(), E> {
+        let _ = (video, annotator, frame, labels);
+        Ok(())
+    }
+
     /// A video is done.
     ///
     /// # Errors
@@ -119,7 +161,7 @@ pub trait Listener<E> {
     fn video(
         &mut self,
         video: &Video,
-        scores: &BTreeMap<String, Scored>,
+        scores: &VideoScores,
         findings: &[Finding],
     ) -> std::result::Result<(), E> {
         let _ = (video, scores, findings);
@@ -130,7 +172,7 @@ pub trait Listener<E> {
 /// Hears nothing.
 impl<E> Listener<E> for () {}
 
-/// Runs a whole data set.
+/// Runs a whole data set by its benchmark's protocol.
 ///
 /// # Errors
 /// A video has no usable frame, the pipeline fails, or the listener does.
@@ -141,74 +183,16 @@ pub fn evaluate<E: From<EvaluateError> + From<PipelineError>>(
     rule: SizeRule,
     listener: &mut dyn Listener<E>,
 ) -> std::result::Result<Evaluation, E> {
+    let protocol = Protocol::from(dataset.benchmark);
     let mut videos = Scores::new();
     for video in &dataset.videos {
         let mut prepared = prepare(dataset, video, rule, false)?;
-        let scores = evaluate_video(video, &mut prepared, pipelines, texts, listener)?;
+        let encoded = texts.of(video, pipelines.text()?, &mut prepared.findings)?;
+        let scores = evaluate_video(video, &prepared, &encoded, protocol, pipelines, listener)?;
         listener.video(video, &scores, &prepared.findings)?;
-        videos.insert(video.name.clone(), scores);
+        videos.insert(video.name.clone(), scores.expressions);
     }
     Ok(videos.into())
-}
-
-/// Runs one video that [`prepare`] made ready. An expression that cannot be encoded has empty masks and
-/// is noted.
-///
-/// # Errors
-/// The pipeline fails, or the listener does.
-pub fn evaluate_video<E: From<EvaluateError> + From<PipelineError>>(
-    video: &Video,
-    prepared: &mut Prepared,
-    pipelines: &mut dyn Pipelines,
-    texts: &mut Texts,
-    listener: &mut dyn Listener<E>,
-) -> std::result::Result<BTreeMap<String, Scored>, E> {
-    let (t, _, h, w) = prepared.frames.dim();
-    let pipeline = pipelines.get(t, h, w)?;
-    let mut encoded: Vec<Values> = Vec::new();
-    let (mut usable, mut unusable) = (Vec::new(), Vec::new());
-    for expression in &video.expressions {
-        match texts
-            .get(&expression.text, pipeline)
-            .map_err(EvaluateError::from)?
-        {
-            Ok(values) => {
-                encoded.push(values);
-                usable.push(expression);
-            }
-            Err(reason) => {
-                let kind = FindingKind::UnusableExpression;
-                let finding = Finding::new(kind, &video.name, reason);
-                prepared.findings.push(finding.expression(&expression.id));
-                unusable.push(expression);
-            }
-        }
-    }
-    let mut judge = Judge::new(prepared.size, prepared.truth.clone());
-    let frames = prepared.frames.view();
-    let answers = segment::<E>(pipeline, frames, &encoded, &mut |found| {
-        let expression = usable[found.expression];
-        let mask = judge
-            .logits(expression, found.frame, found.logits)
-            .map_err(EvaluateError::from)?;
-        listener.mask(video, expression, found.frame, &mask)
-    })?;
-    for expression in unusable {
-        for frame in 0..t {
-            let mask = judge
-                .nothing(expression, frame)
-                .map_err(EvaluateError::from)?;
-            listener.mask(video, expression, frame, &mask)?;
-        }
-    }
-    let mut scores = judge.scores();
-    for (expression, answer) in usable.into_iter().zip(answers) {
-        if let Some(scored) = scores.get_mut(&expression.id) {
-            scored.query = Some(answer.selected_query);
-            scored.score = answer.scores.get(answer.selected_query).copied();
-        }
-    }
-    Ok(scores)
 }
 
 #[cfg(test)]

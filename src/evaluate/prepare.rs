@@ -59,7 +59,8 @@ impl SizeRule {
 pub struct Prepared {
     /// Frames as the model takes them, `[T, 3, H, W]`.
     pub frames: Array4<u8>,
-    /// Width and height of the frames in the data set, and so of masks.
+    /// Width and height of masks: those of the frames in the data set, or of the annotation where that
+    /// decides.
     pub size: (u32, u32),
     /// The annotations, where there are any.
     pub truth: Option<Arc<Truth>>,
@@ -92,6 +93,7 @@ pub fn prepare(dataset: &Dataset, video: &Video, rule: SizeRule, strict: bool) -
         Err(e) => return Err(e.into()),
     };
     if let Some(truth) = &truth {
+        size = truth.own_size().unwrap_or(size);
         let unseen = |e: &&Expression| truth.knows(e) && !truth.shows(e);
         for expression in video.expressions.iter().filter(unseen) {
             let kind = FindingKind::EmptyMask;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::dataset::{Finding, FindingKind, Video};
 use crate::host::HostError;
 use crate::host::tokenizer::TextTokenizer;
 use crate::pipeline::{Pipeline, PipelineError, Values};
@@ -41,6 +42,31 @@ impl Texts {
         };
         self.known.insert(text.to_owned(), encoded.clone());
         Ok(encoded)
+    }
+
+    /// Features of a video's expressions, `None` where one cannot be encoded, which is noted.
+    ///
+    /// # Errors
+    /// The pipeline fails.
+    pub fn of(
+        &mut self,
+        video: &Video,
+        pipeline: &mut Pipeline,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<Option<Values>>, PipelineError> {
+        let mut all = Vec::with_capacity(video.expressions.len());
+        for expression in &video.expressions {
+            all.push(match self.get(&expression.text, pipeline)? {
+                Ok(values) => Some(values),
+                Err(reason) => {
+                    let kind = FindingKind::UnusableExpression;
+                    let finding = Finding::new(kind, &video.name, reason);
+                    findings.push(finding.expression(&expression.id));
+                    None
+                }
+            });
+        }
+        Ok(all)
     }
 
     /// Tokens of a sentence.

@@ -43,6 +43,49 @@ pub fn from_logits(logits: ArrayView2<f32>, width: u32, height: u32) -> GrayImag
     })
 }
 
+/// Mask (0 or 255) of `size` (width, height) pixels by way of a mask in the size that the model saw: the
+/// logits `[h, w]` bilinearly to `model` (width, height), compared with 0, and by nearest neighbour to
+/// `size`, as PyTorch's `interpolate(mode="nearest")`. That is how the official code evaluates
+/// A2D-Sentences and JHMDB-Sentences (`A2DSentencesPostProcess`).
+pub fn from_logits_by_way_of(
+    logits: ArrayView2<f32>,
+    model: (u32, u32),
+    size: (u32, u32),
+) -> GrayImage {
+    let seen = from_logits(logits, model.0, model.1);
+    let nearest = |from: u32, to: u32| -> Vec<u32> {
+        let scale = from as f32 / to as f32;
+        (0..to)
+            .map(|i| ((i as f32 * scale) as u32).min(from.saturating_sub(1)))
+            .collect()
+    };
+    let (xs, ys) = (nearest(model.0, size.0), nearest(model.1, size.1));
+    if seen.is_empty() {
+        return GrayImage::new(size.0, size.1);
+    }
+    GrayImage::from_fn(size.0, size.1, |x, y| {
+        *seen.get_pixel(xs[x as usize], ys[y as usize])
+    })
+}
+
+/// Values of `width x height` pixels, row by row: the logits `[h, w]` resized as by [`from_logits`],
+/// before the comparison. Without logits there are none.
+pub fn resized_logits(logits: ArrayView2<f32>, width: u32, height: u32) -> Vec<f32> {
+    let (h, w) = logits.dim();
+    if logits.is_empty() {
+        return Vec::new();
+    }
+    let (xs, ys) = (lerps(w, width as usize), lerps(h, height as usize));
+    let mut values = Vec::with_capacity(xs.len() * ys.len());
+    for (y0, y1, fy) in ys {
+        values.extend(xs.iter().map(|&(x0, x1, fx)| {
+            let row = |y: usize| (1.0 - fx) * logits[[y, x0]] + fx * logits[[y, x1]];
+            (1.0 - fy) * row(y0) + fy * row(y1)
+        }));
+    }
+    values
+}
+
 /// Pixels set in both masks, and in any of them.
 pub fn overlap(a: &GrayImage, b: &GrayImage) -> (u64, u64) {
     let (mut both, mut any) = (0u64, 0u64);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::BuildError;
+use super::sm::Sm;
 use super::support::Support;
 use super::variant::Variant;
 use super::{BuildOptions, Network, Progress, built_for, library};
@@ -32,6 +33,14 @@ impl Builder {
 
     /// Where the library is.
     pub fn path(&self) -> &Path {
+        match self.0 {}
+    }
+
+    /// Compute capabilities that plans of these options are for.
+    ///
+    /// # Errors
+    /// None: there is no such builder.
+    pub fn targets(&self, _options: &BuildOptions) -> Result<Vec<Sm>, BuildError> {
         match self.0 {}
     }
 

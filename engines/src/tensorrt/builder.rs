@@ -11,6 +11,8 @@ use super::failure::{explain, nodes};
 use super::logger::Log;
 use super::monitor::Monitor;
 use super::open::{Library, open};
+use super::run::first_sm;
+use super::sm::Sm;
 use super::support::{Support, table};
 use super::variant::Variant;
 use super::{BuildOptions, Network, Progress};
@@ -45,6 +47,20 @@ impl Builder {
     /// Where the library is.
     pub fn path(&self) -> &Path {
         &self.library.path
+    }
+
+    /// Compute capabilities that plans of these options are for: those that were named, or that of the GPU which is
+    /// present.
+    ///
+    /// # Errors
+    /// An SM is not among [`Variant::targets`], or there is no GPU.
+    pub fn targets(&self, options: &BuildOptions) -> Result<Vec<Sm>, BuildError> {
+        let variant = self.library.variant;
+        options.check(variant)?;
+        Ok(match options.sms.is_empty() {
+            true => vec![first_sm(variant)?],
+            false => options.sms.clone(),
+        })
     }
 
     /// Parses a stage and says which of its operators the parser takes, and what it refuses.

@@ -64,8 +64,8 @@ fn version(variant: Variant, place: &Place) -> Result<String, EngineError> {
     let parts = version_parts(&place.library).map_err(|e| unavailable(variant, e.to_string()))?;
     let words = parts.map(|p| p.to_string());
     let version = words.join(".");
-    let [major, minor] = variant.interface();
-    let fits = i64::from(parts[0]) == i64::from(major) && i64::from(parts[1]) >= i64::from(minor);
+    let [major, minor] = interface(variant);
+    let fits = parts[0] == major && parts[1] >= minor;
     match fits {
         true => Ok(version),
         false => Err(unavailable(
@@ -75,6 +75,14 @@ fn version(variant: Variant, place: &Place) -> Result<String, EngineError> {
                 place.library.display()
             ),
         )),
+    }
+}
+
+/// Major version, and the least minor version, that the bindings fit.
+fn interface(variant: Variant) -> [i32; 2] {
+    match variant {
+        Variant::Rtx => [1, 7],
+        Variant::Enterprise => [11, 4],
     }
 }
 

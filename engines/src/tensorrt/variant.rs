@@ -52,14 +52,6 @@ impl Variant {
         }
     }
 
-    /// Major version, and the least minor version, that the bindings fit.
-    pub(super) fn interface(self) -> [u32; 2] {
-        match self {
-            Self::Rtx => [1, 7],
-            Self::Enterprise => [11, 4],
-        }
-    }
-
     /// Compute capabilities that a build may name; none where it is always for the GPU that is present.
     pub fn targets(self) -> &'static [Sm] {
         match self {

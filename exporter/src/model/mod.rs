@@ -93,8 +93,21 @@ pub fn build(
     arch: &Architecture,
     request: &Request,
 ) -> Result<Vec<StageGraph>> {
-    let shapes = Shapes::new(arch, request)?;
-    let w = Weights::new(Arc::clone(checkpoint));
+    let stages = STAGES.iter();
+    let stages = stages.map(|(name, _)| build_stage(checkpoint, arch, request, name));
+    stages.collect()
+}
+
+/// Emits one stage of [`STAGES`].
+///
+/// # Errors
+/// As [`build`]; or there is no such stage.
+pub fn build_stage(
+    checkpoint: &Arc<Checkpoint>,
+    arch: &Architecture,
+    request: &Request,
+    stage: &str,
+) -> Result<StageGraph> {
     type Emit = fn(&mut Graph, &Weights, &Shapes) -> Result<()>;
     let emitters: [Emit; STAGES.len()] = [
         text_encoder::emit,
@@ -104,15 +117,15 @@ pub fn build(
         temporal::emit,
         mask_head::emit,
     ];
-    STAGES
-        .into_iter()
-        .zip(emitters)
-        .map(|((name, rate), emit)| {
-            let mut graph = Graph::new(name);
-            emit(&mut graph, &w, &shapes)?;
-            Ok(StageGraph { name, rate, graph })
-        })
-        .collect()
+    let mut stages = STAGES.into_iter().zip(emitters);
+    let Some(((name, rate), emit)) = stages.find(|((name, _), _)| *name == stage) else {
+        let reason = format!("there is no stage `{stage}`");
+        return Err(ExportError::Request(reason));
+    };
+    let shapes = Shapes::new(arch, request)?;
+    let mut graph = Graph::new(name);
+    emit(&mut graph, &Weights::new(Arc::clone(checkpoint)), &shapes)?;
+    Ok(StageGraph { name, rate, graph })
 }
 
 /// Smallest side of a frame, in pixels, that the pyramid of strides 4 to 64 leaves meaningful.

@@ -47,29 +47,18 @@ pub(super) fn check(
 }
 
 fn tables(lines: &[Line]) -> String {
-    let mut table = Table::new(&["stage", "operator", ">nodes", "verdict", "TensorRT says"]);
+    let mut table = Table::new(&["stage", "operator", ">nodes", "verdict"]);
     for line in lines {
         for row in &line.operators {
-            table.row([
-                line.stage.clone(),
-                row.op.clone(),
-                row.count.to_string(),
-                row.verdict.word().to_owned(),
-                row.failure.clone().unwrap_or_default(),
-            ]);
-        }
-        // A failure that no operator has.
-        let shown = line.operators.iter().any(|row| row.failure.is_some());
-        if let Some(failure) = line.failures.first().filter(|_| !shown) {
-            let blank = String::new;
-            table.row([
-                line.stage.clone(),
-                "-".into(),
-                blank(),
-                "refused".into(),
-                failure.clone(),
-            ]);
+            let (stage, op) = (line.stage.clone(), row.op.clone());
+            table.row([stage, op, row.count.to_string(), row.verdict.word().into()]);
         }
     }
-    table.render()
+    let mut text = table.render();
+    for line in lines {
+        for failure in &line.failures {
+            text.push_str(&format!("stage `{}`: {failure}\n", line.stage));
+        }
+    }
+    text
 }

@@ -25,6 +25,15 @@ pub(crate) use absent::{devices, open};
 #[cfg(any(feature = "tensorrt-rtx", feature = "tensorrt"))]
 pub(crate) use engine::{devices, open};
 
+/// Compute capability of the first GPU.
+///
+/// # Errors
+/// There is no driver, or no GPU.
+#[cfg(any(feature = "tensorrt-rtx", feature = "tensorrt"))]
+pub(super) fn first_sm(variant: super::Variant) -> Result<super::Sm, crate::error::EngineError> {
+    device::Device::open(variant, 0).map(|device| device.sm)
+}
+
 /// What a build without TensorRT has in the engine's place.
 #[cfg(not(any(feature = "tensorrt-rtx", feature = "tensorrt")))]
 mod absent {
