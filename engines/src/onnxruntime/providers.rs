@@ -280,6 +280,7 @@ fn explain(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use socc_exporter::graph::Data;
     use socc_exporter::tensor::Dim;
 
     fn spec(name: &str, shape: Vec<Dim>) -> TensorSpec {
@@ -339,8 +340,10 @@ mod tests {
         let mut graph = Graph::new("quantised");
         let x = graph.input("x", DType::F32, &[2.into()]).unwrap();
         let scale = graph.constant(&[], &[0.5]).unwrap();
-        let y = graph.quantize(x, scale, None).unwrap();
-        let y = graph.dequantize(y, scale, None).unwrap();
+        let zero = Data::Bytes([0].as_slice().into());
+        let zero = graph.initializer("zero", DType::I8, &[], zero).unwrap();
+        let y = graph.quantize(x, scale, zero).unwrap();
+        let y = graph.dequantize(y, scale, zero, None).unwrap();
         graph.output("y", y).unwrap();
         let memory = |model| ModelSource::Memory {
             model,
