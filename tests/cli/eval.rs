@@ -102,7 +102,7 @@ fn ref_youtube_vos() {
         }
         let archive = fs::File::open(out.join("submission.zip")).unwrap();
         let archive = zip::ZipArchive::new(archive).unwrap();
-        let mut names: Vec<&str> = archive.file_names().collect();
+        let mut names: Vec<_> = archive.file_names().map(Result::unwrap).collect();
         names.sort_unstable();
         let wanted: Vec<String> = files(&expected)
             .iter()
