@@ -1,10 +1,15 @@
 //! Command line arguments, as they are parsed.
 
+mod bench;
+mod build;
+mod calibrate;
+mod compare;
 mod eval;
 mod precision;
+mod sensitivity;
 mod window;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -12,8 +17,13 @@ use socc::source::Source;
 use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
 
+pub use bench::BenchArgs;
+pub use build::{Backend, BuildArgs};
+pub use calibrate::CalibrateArgs;
+pub use compare::CompareArgs;
 pub use eval::{EvalArgs, EvalCommand, EvalMergeArgs, EvalRunArgs};
 pub use precision::PrecisionArgs;
+pub use sensitivity::SensitivityArgs;
 pub use window::WindowArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
@@ -33,14 +43,24 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Write one ONNX graph per pipeline stage, the tokenizer, and a manifest
     Export(ExportArgs),
+    /// Measure the range of every tensor on clips and sentences, for `export --ranges`
+    Calibrate(CalibrateArgs),
     /// Segment a video
     Run(RunArgs),
     /// Score a model on a benchmark's data set, by its official protocol
     Eval(EvalArgs),
     /// Compare every tensor of a golden case with the official model's
     Verify(VerifyArgs),
+    /// Measure every stage: percentiles, memory, what several expressions cost
+    Bench(BenchArgs),
+    /// Set two reports of `bench` against each other; exit code 1 on a regression
+    Compare(CompareArgs),
+    /// Find which layers bear low precision within a budget of J&F, and write a precision plan
+    Sensitivity(SensitivityArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
+    /// Build TensorRT engines of a bundle's stages
+    Build(BuildArgs),
     /// Fetch the library of an optional engine
     Setup(SetupArgs),
     /// List the engines: present or not, version, what to install
@@ -52,14 +72,22 @@ impl Command {
     pub fn loads_onnxruntime(&self) -> bool {
         let engine = match self {
             Self::Doctor(_) | Self::Setup(_) => return true,
+            Self::Calibrate(args) => &args.engine,
             Self::Demo(args) => &args.engine,
             Self::Run(args) => &args.engine,
             Self::Verify(args) => &args.engine,
+            Self::Sensitivity(args) => &args.engine,
+            Self::Bench(args) => &args.engine,
             Self::Eval(EvalArgs::Run(args)) => &args.engine,
             Self::Eval(EvalArgs::Sub(_)) => return false,
-            Self::Inspect(_) | Self::Export(_) | Self::Synth(_) => return false,
+            Self::Build(_)
+            | Self::Inspect(_)
+            | Self::Export(_)
+            | Self::Synth(_)
+            | Self::Compare(_) => return false,
         };
-        matches!(engine.engine.as_str(), "onnxruntime" | "ort")
+        let name = engine.engine.split(':').next();
+        matches!(name, Some("onnxruntime" | "ort"))
     }
 }
 
@@ -74,11 +102,14 @@ pub struct SourceArgs {
 impl SourceArgs {
     /// Opens it.
     pub fn open(&self) -> anyhow::Result<Source> {
-        let (config, tokenizer) = (
-            self.model.config.as_deref(),
-            self.model.tokenizer.as_deref(),
-        );
+        let (config, tokenizer) = self.beside();
         Ok(Source::open(&self.source, config, tokenizer)?)
+    }
+
+    /// Configuration and tokenizer, where they were given.
+    pub fn beside(&self) -> (Option<&Path>, Option<&Path>) {
+        let model = &self.model;
+        (model.config.as_deref(), model.tokenizer.as_deref())
     }
 }
 
@@ -97,7 +128,8 @@ const MAX_THREADS: usize = 1024;
 
 #[derive(Args)]
 pub struct EngineArgs {
-    /// Back end: embedded, onnxruntime or tract
+    /// Back end: embedded, onnxruntime, onnxruntime:cuda, onnxruntime:tensorrt, tensorrt-rtx, tensorrt
+    /// or tract; `socc doctor` tells which are there
     #[arg(long, value_name = "NAME", default_value = "embedded")]
     pub engine: String,
     /// CPU threads [default: as many as there are cores]
@@ -106,21 +138,37 @@ pub struct EngineArgs {
     /// ONNX Runtime's shared library, instead of the one that is found
     #[arg(long, value_name = "FILE")]
     pub onnxruntime_library: Option<PathBuf>,
+    /// Folder that `socc build` wrote, for tensorrt-rtx and tensorrt [default: BUNDLE/engines]
+    #[arg(long, value_name = "ENGINES")]
+    pub engines: Option<PathBuf>,
+    /// Which GPU, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub device: usize,
+    /// Capture runs that repeat as CUDA graphs, with tensorrt-rtx and tensorrt
+    #[arg(long)]
+    pub cuda_graphs: bool,
 }
 
 impl EngineArgs {
     /// Finds the engine.
     pub fn open(&self) -> anyhow::Result<Box<dyn Engine>> {
+        Ok(engine(&self.engine, &self.options()?)?)
+    }
+
+    /// How the engine is to run.
+    pub fn options(&self) -> anyhow::Result<Options> {
         if let Some(threads) = self.threads
             && !(1..=MAX_THREADS).contains(&threads)
         {
             anyhow::bail!("--threads is {threads}; give 1 to {MAX_THREADS}");
         }
-        let options = Options {
+        Ok(Options {
             threads: self.threads,
             onnxruntime_library: self.onnxruntime_library.clone(),
-        };
-        Ok(engine(&self.engine, &options)?)
+            device: self.device,
+            plans: self.engines.clone(),
+            cuda_graphs: self.cuda_graphs,
+        })
     }
 }
 
@@ -283,7 +331,7 @@ pub struct SynthArgs {
 
 #[derive(Args)]
 pub struct SetupArgs {
-    /// The engine: onnxruntime
+    /// onnxruntime, tensorrt-rtx, or libclang, whose environment variables are printed for `eval`
     pub engine: String,
 }
 

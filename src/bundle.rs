@@ -276,6 +276,13 @@ impl Bundle {
         Ok(())
     }
 
+    /// The model file of one of its stages.
+    pub fn model_path(&self, stage: &StageEntry) -> PathBuf {
+        let model = stage.files.first();
+        let name = model.map_or(format!("{}.onnx", stage.name), |f| f.name.clone());
+        self.dir.join(name)
+    }
+
     /// Folder of the tokenizer.
     pub fn tokenizer_dir(&self) -> PathBuf {
         self.dir.join(TOKENIZER)

@@ -4,8 +4,11 @@
 //! [`pipeline::Pipeline`]; [`segment`] runs a whole clip with its sentences through one.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bench;
 pub mod bundle;
+pub mod calibrate;
 pub mod dataset;
+pub mod engines;
 pub mod evaluate;
 pub mod host;
 pub mod lowering;
@@ -14,5 +17,6 @@ pub mod pipeline;
 pub mod results;
 pub mod scratch;
 pub mod segment;
+pub mod sensitivity;
 pub mod source;
 pub mod verify;

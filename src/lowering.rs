@@ -113,13 +113,20 @@ pub struct StageReport {
     pub report: Report,
 }
 
-impl Request {
-    /// Whether anything is to be done at all.
-    pub fn is_needed(&self) -> bool {
-        let precisions = STAGES.map(|(name, _)| self.precisions.of(name));
-        self.plan.is_some() || precisions.iter().any(|p| *p != Precision::Fp32)
-    }
+impl StageReport {
+    /// That of a graph that was left as it is.
+    pub const FP32: Self = Self {
+        precision: Precision::Fp32,
+        report: Report {
+            half_nodes: 0,
+            casts: 0,
+            islands: Vec::new(),
+            quantized: Vec::new(),
+        },
+    };
+}
 
+impl Request {
     /// Refuses ranges and plans that were made for another checkpoint or another set of stages.
     ///
     /// # Errors
@@ -142,11 +149,11 @@ impl Request {
         }
     }
 
-    /// Lowers one graph.
+    /// Lowers one graph; `None` for one that stays as it is.
     ///
     /// # Errors
     /// The ranges or the plan belong to another graph; ranges are missing; a weight cannot be read.
-    pub fn lower(&self, graph: &Graph) -> Result<(Graph, StageReport)> {
+    pub fn lower(&self, graph: &Graph) -> Result<Option<(Graph, StageReport)>> {
         let name = graph.name();
         let hash = structure_hash(graph);
         let plan = match &self.plan {
@@ -158,10 +165,11 @@ impl Request {
             (Some(_), Some(plan)) => plan.precision,
             (Some(_), None) => Precision::Fp32,
         };
-        let ranges = match &self.ranges {
-            Some(table) if precision != Precision::Fp32 => Some(table.stage(name, &hash)?),
-            _ => None,
-        };
+        if precision == Precision::Fp32 {
+            return Ok(None);
+        }
+        let ranges = self.ranges.as_ref();
+        let ranges = ranges.map(|table| table.stage(name, &hash)).transpose()?;
         let may_lower = |node: &Node| plan.is_none_or(|plan| plan.may_lower(node));
         let lowered = lower(
             graph,
@@ -174,7 +182,7 @@ impl Request {
             },
         )?;
         let report = lowered.report;
-        Ok((lowered.graph, StageReport { precision, report }))
+        Ok(Some((lowered.graph, StageReport { precision, report })))
     }
 
     /// Lowers every stage in place.
@@ -184,9 +192,13 @@ impl Request {
     pub fn lower_all(&self, stages: &mut [StageGraph]) -> Result<Vec<StageReport>> {
         let mut reports = Vec::with_capacity(stages.len());
         for stage in stages {
-            let (graph, report) = self.lower(&stage.graph)?;
-            stage.graph = graph;
-            reports.push(report);
+            reports.push(match self.lower(&stage.graph)? {
+                Some((graph, report)) => {
+                    stage.graph = graph;
+                    report
+                }
+                None => StageReport::FP32,
+            });
         }
         Ok(reports)
     }

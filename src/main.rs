@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod interrupt;
 mod progress;
 mod quiet;
 
@@ -12,8 +13,6 @@ use clap::Parser;
 
 /// Bad input, as opposed to a check that found a difference (1).
 const BAD_INPUT: u8 = 2;
-/// As shells count a process that an interrupt ended.
-const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
     let cli = args::Cli::parse();
@@ -23,11 +22,7 @@ fn main() -> ExitCode {
         ));
         return ExitCode::from(BAD_INPUT);
     }
-    // Where no handler can be set, an interrupt leaves temporary files behind, and that is all.
-    let _ = ctrlc::set_handler(|| {
-        socc::scratch::remove_all();
-        std::process::exit(INTERRUPTED);
-    });
+    interrupt::install();
     match commands::dispatch(cli.command) {
         Ok(code) => code,
         Err(error) => {

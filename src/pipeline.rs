@@ -5,10 +5,12 @@ mod chunks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, Slice, concatenate, s};
-use socc_engines::{Engine, EngineError, HostTensor, ModelSource, Stage, StageModel, Tensor, host};
+use socc_engines::{
+    Breakdown, Engine, EngineError, HostTensor, ModelSource, Stage, StageModel, Tensor, host,
+};
 use socc_exporter::model::Rate;
 use socc_exporter::tensor::TensorSpec;
 
@@ -64,13 +66,26 @@ struct Compiled {
     name: String,
     rate: Rate,
     stage: Box<dyn Stage>,
-    runs_ms: Vec<f64>,
+}
+
+/// One run of one stage.
+#[derive(Debug, Clone, Copy)]
+pub struct StageRun {
+    /// Number of the stage, in the order of [`Pipeline::stages`].
+    pub stage: usize,
+    /// When it began.
+    pub start: Instant,
+    /// How long it took, on the CPU's clock.
+    pub duration: Duration,
+    /// Where the time went, where the engine can tell.
+    pub breakdown: Option<Breakdown>,
 }
 
 /// Compiled stages of one engine.
 pub struct Pipeline {
     engine: Arc<dyn Engine>,
     stages: Vec<Compiled>,
+    runs: Vec<StageRun>,
     /// The only frame of which anything leaves the clip's stages.
     kept_frame: Option<usize>,
 }
@@ -101,14 +116,39 @@ impl Pipeline {
                 name: stage.name,
                 rate: stage.rate,
                 stage: ready,
-                runs_ms: Vec::new(),
             });
         }
         Ok(Self {
             engine,
             stages: done,
+            runs: Vec::new(),
             kept_frame: None,
         })
+    }
+
+    /// Compiles a stage for this pipeline's engine without making it part of the pipeline.
+    ///
+    /// # Errors
+    /// The engine refuses its graph.
+    pub fn prepare(&self, stage: StageInput) -> Result<Box<dyn Stage>> {
+        Ok(self.engine.compile(StageModel {
+            name: stage.name,
+            inputs: stage.inputs,
+            outputs: stage.outputs,
+            source: stage.source,
+        })?)
+    }
+
+    /// Runs one stage on `values` and adds what it gives.
+    ///
+    /// # Errors
+    /// A value is missing, or the engine fails.
+    pub fn run_stage(&mut self, name: &str, values: &mut Values) -> Result<()> {
+        if let Some(number) = self.stages.iter().position(|c| c.name == name) {
+            let run = self.stages[number].run(&*self.engine, number, values)?;
+            self.runs.push(run);
+        }
+        Ok(())
     }
 
     /// Hands on what the clip's stages say of frame `index` alone, to later stages that were built for
@@ -136,10 +176,22 @@ impl Pipeline {
         frames.unwrap_or(0)
     }
 
-    /// Milliseconds of every run so far, by stage, in the order of the stages.
-    pub fn times_ms(&self) -> Vec<(String, Vec<f64>)> {
-        let times = self.stages.iter();
-        times.map(|c| (c.name.clone(), c.runs_ms.clone())).collect()
+    /// Names and rates of the stages, in the order of the data.
+    pub fn stages(&self) -> impl Iterator<Item = (&str, Rate)> {
+        self.stages.iter().map(|c| (c.name.as_str(), c.rate))
+    }
+
+    /// What the engine does otherwise than it was asked to, by stage.
+    pub fn fallbacks(&self) -> Vec<(String, String)> {
+        let stages = self.stages.iter();
+        stages
+            .filter_map(|c| Some((c.name.clone(), c.stage.fallback()?)))
+            .collect()
+    }
+
+    /// Every stage run since the last call, in the order in which they began.
+    pub fn take_runs(&mut self) -> Vec<StageRun> {
+        std::mem::take(&mut self.runs)
     }
 
     /// What depends on the expression alone; `ids` are its tokens.
@@ -203,26 +255,59 @@ impl Pipeline {
     }
 
     fn run(&mut self, rate: Rate, values: &mut Values) -> Result<()> {
-        for compiled in self.stages.iter_mut().filter(|c| c.rate == rate) {
-            let inputs = compiled.stage.inputs().iter().map(|spec| {
-                let found = values.get(&spec.name).cloned();
-                found.ok_or_else(|| PipelineError::Missing {
-                    stage: compiled.name.clone(),
-                    tensor: spec.name.clone(),
-                })
-            });
-            let inputs: Vec<Tensor> = inputs.collect::<Result<_>>()?;
-            let start = Instant::now();
-            let outputs = match chunks::chunked(&compiled.name, &*compiled.stage, &inputs) {
-                Some(frames) => chunks::run(&*self.engine, &mut *compiled.stage, &inputs, frames)?,
-                None => compiled.stage.run(&inputs)?,
-            };
-            compiled.runs_ms.push(start.elapsed().as_secs_f64() * 1e3);
-            let names = compiled.stage.outputs().iter().map(|s| s.name.clone());
-            values.extend(names.zip(outputs));
+        for number in 0..self.stages.len() {
+            if self.stages[number].rate == rate {
+                let run = self.stages[number].run(&*self.engine, number, values)?;
+                self.runs.push(run);
+            }
         }
         Ok(())
     }
+}
+
+impl Compiled {
+    /// Takes its operands from `values` and adds its results, in chunks of frames where it was compiled for
+    /// fewer than there are. `number` is its place in the pipeline.
+    fn run(&mut self, engine: &dyn Engine, number: usize, values: &mut Values) -> Result<StageRun> {
+        let inputs = operands(self.stage.as_ref(), &self.name, values)?;
+        let start = Instant::now();
+        let outputs = match chunks::chunked(&self.name, &*self.stage, &inputs) {
+            Some(frames) => chunks::run(engine, &mut *self.stage, &inputs, frames)?,
+            None => self.stage.run(&inputs)?,
+        };
+        let run = StageRun {
+            stage: number,
+            start,
+            duration: start.elapsed(),
+            breakdown: self.stage.breakdown(),
+        };
+        let names = self.stage.outputs().iter().map(|s| s.name.clone());
+        values.extend(names.zip(outputs));
+        Ok(run)
+    }
+}
+
+/// What a stage takes, out of `values`.
+fn operands(stage: &dyn Stage, name: &str, values: &Values) -> Result<Vec<Tensor>> {
+    let inputs = stage.inputs().iter().map(|spec| {
+        let found = values.get(&spec.name).cloned();
+        found.ok_or_else(|| PipelineError::Missing {
+            stage: name.to_owned(),
+            tensor: spec.name.clone(),
+        })
+    });
+    inputs.collect()
+}
+
+/// Runs a stage that belongs to no pipeline on `values` and adds what it gives.
+///
+/// # Errors
+/// A value is missing, or the engine fails.
+pub fn run_stage(stage: &mut dyn Stage, name: &str, values: &mut Values) -> Result<()> {
+    let outputs = stage.run(&operands(stage, name, values)?)?;
+    let names = stage.outputs().iter().map(|s| s.name.clone());
+    values.extend(names.zip(outputs));
+    Ok(())
 }
 
 /// What the pipeline found for one expression in one window of frames.

@@ -16,6 +16,11 @@ pub fn steps(len: usize, message: &str) -> ProgressBar {
     bar(len as u64, message, STEPS)
 }
 
+/// A sign of life for work of unknown length, with the message that is set on it.
+pub fn spinner() -> ProgressBar {
+    bar(0, "", "{spinner} {msg} {elapsed}")
+}
+
 /// A bar of `len` clips, with their rate and the time left.
 pub fn clips(len: usize, message: &str) -> ProgressBar {
     bar(len as u64, message, CLIPS)

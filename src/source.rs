@@ -13,6 +13,7 @@ use socc_exporter::model::{self, Deformable, Request, STAGES};
 use socc_exporter::onnx::{self, OnnxError};
 
 use crate::bundle::{Bundle, BundleError, Manifest, ModelFacts, StageEntry};
+use crate::engines::{self, EnginesError};
 use crate::host::HostError;
 use crate::host::tokenizer::TextTokenizer;
 use crate::pipeline::{PER_FRAME, Pipeline, PipelineError, StageInput};
@@ -54,6 +55,19 @@ pub enum SourceError {
     /// A stage cannot be compiled.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// The bundle's plans cannot be used.
+    #[error(transparent)]
+    Engines(#[from] EnginesError),
+    /// The engine runs plans, which a checkpoint has none of.
+    #[error(
+        "engine `{engine}` runs what `socc build` makes of a bundle, and {path} is a checkpoint; run `socc export`, then `socc build`"
+    )]
+    NeedsPlans {
+        /// The engine.
+        engine: String,
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// No tokenizer is known.
     #[error(
         "{path} comes without a tokenizer; give the folder of the text encoder's tokenizer files with --tokenizer"
@@ -250,10 +264,14 @@ impl Source {
     }
 
     /// Compiles all stages for `request` on `engine`; `compiled` hears each stage's name when it is
-    /// ready. Of a checkpoint, stages that look at one frame at a time run long clips in chunks. A bundle has its own lowering and outputs, whatever the request says of them.
+    /// ready. Of a checkpoint, stages that look at one frame at a time run long clips in chunks. A bundle has its own
+    /// lowering and outputs, whatever the request says of them.
+    ///
+    /// For an engine that runs plans, those of the bundle's stages are taken instead of the graphs.
     ///
     /// # Errors
-    /// A bundle was exported for another clip; a stage cannot be emitted or compiled.
+    /// A bundle was exported for another clip, or has no plans where they are needed; a stage cannot be emitted or
+    /// compiled.
     pub fn compile(
         &self,
         engine: impl Into<Arc<dyn Engine>>,
@@ -280,15 +298,27 @@ impl Source {
     ) -> Result<Pipeline> {
         match self {
             Self::Bundle { bundle, .. } => {
+                let engine = engine.into();
+                let files = match engine.plans() {
+                    Some(target) => engines::plans(bundle, &target)?,
+                    None => graphs(bundle),
+                };
+                let entries: Vec<_> = bundle.manifest.stages.iter().zip(files).collect();
                 let stages = wanted.iter().filter_map(|(name, request)| {
-                    let mut entries = bundle.manifest.stages.iter();
-                    let entry = entries.find(|entry| entry.name == *name)?;
+                    let (entry, file) = entries.iter().find(|(entry, _)| entry.name == *name)?;
                     let fits = check_fixed(bundle, request);
-                    Some(fits.map(|()| stage_input(&bundle.dir, entry)))
+                    Some(fits.map(|()| stage_input(entry, file.clone())))
                 });
                 Pipeline::compile(engine, stages, compiled)
             }
             Self::Checkpoint(model) => {
+                let engine = engine.into();
+                if engine.plans().is_some() {
+                    return Err(SourceError::NeedsPlans {
+                        engine: engine.name().to_owned(),
+                        path: self.path().to_owned(),
+                    });
+                }
                 let arch = &model.described.architecture;
                 let graphs = wanted.iter().map(|(name, request)| {
                     model::build_stage(&model.checkpoint, arch, request, name)
@@ -339,15 +369,19 @@ pub fn chunk_frames(stages: &mut [(&str, Request)]) {
     }
 }
 
-fn stage_input(dir: &Path, entry: &StageEntry) -> StageInput {
-    let model = entry.files.first();
-    let model = model.map_or(format!("{}.onnx", entry.name), |f| f.name.clone());
+/// The model file of each stage.
+fn graphs(bundle: &Bundle) -> Vec<PathBuf> {
+    let stages = bundle.manifest.stages.iter();
+    stages.map(|entry| bundle.model_path(entry)).collect()
+}
+
+fn stage_input(entry: &StageEntry, file: PathBuf) -> StageInput {
     StageInput {
         name: entry.name.clone(),
         rate: entry.rate,
         inputs: entry.inputs.clone(),
         outputs: entry.outputs.clone(),
-        source: ModelSource::File(dir.join(model)),
+        source: ModelSource::File(file),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::table::{Result, TableError};
 const MAX_BYTES: u64 = 1 << 30;
 
 /// What a file is.
-pub(crate) struct Kind {
+pub struct Kind {
     /// In words.
     pub what: &'static str,
     /// The command that makes one.
@@ -46,7 +46,10 @@ impl Kind {
 }
 
 /// Reads a file that names its `format_version`.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path, kind: &Kind) -> Result<T> {
+///
+/// # Errors
+/// The file cannot be read, is truncated or something else, or comes from a later socc.
+pub fn read<T: DeserializeOwned>(path: &Path, kind: &Kind) -> Result<T> {
     #[derive(Deserialize)]
     struct Version {
         format_version: u64,
@@ -65,8 +68,11 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, kind: &Kind) -> Result<T> {
     serde_json::from_str(&text).map_err(fail)
 }
 
-/// Writes a value as JSON.
-pub(crate) fn write(path: &Path, value: &impl Serialize) -> Result<()> {
+/// Writes a value as JSON, whole or not at all.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write(path: &Path, value: &impl Serialize) -> Result<()> {
     write_whole(path, |out| {
         serde_json::to_writer_pretty(&mut *out, value)?;
         out.write_all(b"\n")

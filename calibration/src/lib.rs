@@ -4,9 +4,10 @@
 //! follows from it. Nothing here runs a graph: whoever does feeds the activations in.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod document;
+pub mod document;
 pub mod hazards;
 pub mod method;
+pub mod observations;
 pub mod observe;
 pub mod passes;
 pub mod place;
@@ -14,4 +15,5 @@ pub mod plan;
 pub mod precision;
 pub mod rules;
 pub mod scale;
+pub mod state;
 pub mod table;

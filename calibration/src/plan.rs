@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use socc_exporter::graph::{Node, is_within};
+use socc_exporter::graph::Node;
 
 use crate::document::{self, Kind};
 use crate::precision::Precision;
@@ -43,15 +43,30 @@ pub struct StagePlan {
     pub graph: String,
     /// The precision.
     pub precision: Precision,
-    /// Module scopes that stay in float32.
+    /// Groups of layers that stay in float32, as [`group`] names them.
     pub keep: Vec<String>,
 }
 
 impl StagePlan {
     /// Whether a node may be lowered.
     pub fn may_lower(&self, node: &Node) -> bool {
-        !self.keep.iter().any(|scope| is_within(node.scope(), scope))
+        !self.keep.iter().any(|kept| kept == group(node.scope()))
     }
+}
+
+/// The group of layers that a module scope belongs to: the innermost module with a number, such as
+/// `backbone.0.body.layers.2.blocks.0`, or the outermost module where none has one.
+pub fn group(scope: &str) -> &str {
+    let mut end = scope.find('.').unwrap_or(scope.len());
+    let mut start = 0;
+    for part in scope.split('.') {
+        let stop = start + part.len();
+        if !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) {
+            end = stop;
+        }
+        start = stop + 1;
+    }
+    &scope[..end]
 }
 
 impl PrecisionPlan {
@@ -94,5 +109,26 @@ impl PrecisionPlan {
     /// It was.
     pub fn check_checkpoint(&self, expected: &str) -> Result<(), TableError> {
         KIND.check_checkpoint(&self.checkpoint, expected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_the_innermost_numbered_modules() {
+        for (scope, name) in [
+            (
+                "backbone.0.body.layers.2.blocks.0.attn.qkv.q",
+                "backbone.0.body.layers.2.blocks.0",
+            ),
+            ("backbone.0.body.patch_embed.proj", "backbone.0"),
+            ("spatial_decoder.lay1", "spatial_decoder"),
+            ("fusion", "fusion"),
+            ("class_embed.2", "class_embed.2"),
+        ] {
+            assert_eq!(group(scope), name);
+        }
     }
 }

@@ -7,11 +7,12 @@ use socc_exporter::tensor::TensorSpec;
 
 use crate::error::EngineError;
 use crate::tensor::{HostTensor, Tensor};
+use crate::tensorrt::Sm;
 
 /// Where a stage's ONNX graph is.
 #[derive(Debug, Clone)]
 pub enum ModelSource {
-    /// An `.onnx` file with its external data beside it.
+    /// An `.onnx` file with its external data beside it; for an engine that has [`Engine::plans`], a plan.
     File(PathBuf),
     /// A graph in memory.
     Memory {
@@ -43,6 +44,25 @@ pub struct Options {
     pub threads: Option<usize>,
     /// ONNX Runtime's shared library, instead of the one that the search finds (see [`crate::onnxruntime`]).
     pub onnxruntime_library: Option<PathBuf>,
+    /// Which GPU, counted from 0 as the driver counts them, for engines that compute on one.
+    pub device: usize,
+    /// Folder of plans for [`Engine::plans`].
+    pub plans: Option<PathBuf>,
+    /// Whether runs that repeat are captured as CUDA graphs, where the engine can do that.
+    pub cuda_graphs: bool,
+}
+
+/// What plans have to be for, so that an engine can run them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanTarget {
+    /// `tensorrt-rtx` or `tensorrt`.
+    pub backend: &'static str,
+    /// Version of the library.
+    pub tensorrt_version: String,
+    /// The GPU.
+    pub sm: Sm,
+    /// Where they are, where [`Options::plans`] said so.
+    pub folder: Option<PathBuf>,
 }
 
 /// A back end.
@@ -52,6 +72,18 @@ pub trait Engine: Send + Sync {
 
     /// Version of the back end.
     fn version(&self) -> String;
+
+    /// What the plans must be for that this engine runs; `None` where it compiles graphs itself. Such an engine takes
+    /// [`ModelSource::File`] for a plan, which the caller has found to be of the graph and for this target.
+    fn plans(&self) -> Option<PlanTarget> {
+        None
+    }
+
+    /// Whether float16 graphs are computed in float16, or at least rounded to it after every node. An engine that widens
+    /// them to float32 gives their masks, but does not show what they cost.
+    fn rounds_to_half(&self) -> bool {
+        true
+    }
 
     /// Makes a runnable stage out of a graph.
     ///
@@ -68,6 +100,19 @@ pub trait Engine: Send + Sync {
     }
 }
 
+/// Where the time of one run went, for an engine that computes on a device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Breakdown {
+    /// Handing the work to the device, on the CPU's clock.
+    pub enqueue_ms: f64,
+    /// Copies to the device, on the device's clock.
+    pub host_to_device_ms: f64,
+    /// The computation, on the device's clock.
+    pub compute_ms: f64,
+    /// Copies from the device, on the device's clock.
+    pub device_to_host_ms: f64,
+}
+
 /// A compiled stage.
 pub trait Stage: Send {
     /// Inputs in the order of [`Stage::run`].
@@ -82,4 +127,15 @@ pub trait Stage: Send {
     /// When an input's count, type or shape differs from [`Stage::inputs`] (one symbol has one length throughout a
     /// run), or the engine fails.
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError>;
+
+    /// Where the time of the latest run went, where the engine can tell.
+    fn breakdown(&self) -> Option<Breakdown> {
+        None
+    }
+
+    /// What the engine does otherwise than it was asked to: a provider, a device or a number of threads that it did
+    /// not use, as a phrase for people.
+    fn fallback(&self) -> Option<String> {
+        None
+    }
 }

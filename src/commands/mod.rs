@@ -1,5 +1,9 @@
 //! One file per command.
 
+mod bench;
+mod build;
+mod calibrate;
+mod compare;
 mod demo;
 mod doctor;
 mod eval;
@@ -7,6 +11,7 @@ mod export;
 mod inspect;
 mod job;
 mod run;
+mod sensitivity;
 mod setup;
 mod synth;
 mod table;
@@ -26,14 +31,19 @@ const DIFFERENT: u8 = 1;
 /// Runs a command.
 pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Build(args) => build::build(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Export(args) => export::export(&args),
+        Command::Calibrate(args) => calibrate::calibrate(&args),
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Sensitivity(args) => sensitivity::sensitivity(&args),
         Command::Eval(args) => eval::eval(&args),
         Command::Setup(args) => setup::setup(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Demo(args) => demo::demo(&args),
+        Command::Bench(args) => bench::bench(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Synth(args) => synth::synth(&args),
     }
 }

@@ -3,11 +3,17 @@
 
 mod bad_bundle;
 mod bad_input;
+mod bench;
+mod build;
+mod calibrate;
 mod demo;
+mod engines;
 mod eval;
 mod export;
 mod golden;
 mod inspect;
 mod onnx_check;
+mod precision;
 mod run;
 mod support;
+mod trtexec;

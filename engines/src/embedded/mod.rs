@@ -48,6 +48,11 @@ impl Engine for Embedded {
         VERSION.into()
     }
 
+    /// rten widens float16 to float32 when it loads a graph.
+    fn rounds_to_half(&self) -> bool {
+        false
+    }
+
     fn compile(&self, model: StageModel) -> Result<Box<dyn Stage>, EngineError> {
         check::model(&model)?;
         let StageModel {

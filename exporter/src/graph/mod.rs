@@ -12,6 +12,7 @@ mod node;
 mod quantize;
 mod reduce;
 mod sample;
+mod segment;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -309,6 +310,12 @@ impl Graph {
     pub fn constant_i64(&mut self, shape: &[usize], values: &[i64]) -> Result {
         let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
         self.shared(DType::I64, shape, bytes)
+    }
+
+    /// An int8 constant; equal constants are shared.
+    pub fn constant_i8(&mut self, shape: &[usize], values: &[i8]) -> Result {
+        let bytes = values.iter().map(|x| *x as u8).collect();
+        self.shared(DType::I8, shape, bytes)
     }
 
     fn shared(&mut self, dtype: DType, shape: &[usize], bytes: Vec<u8>) -> Result {

@@ -1,5 +1,6 @@
 //! What tells one graph from another, whatever its weights.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
@@ -21,8 +22,16 @@ pub fn structure_hash(graph: &Graph) -> String {
             line(&format_args!("{role} {spec}"));
         }
     }
-    for initializer in graph.initializers() {
-        line(&format_args!("const {}", graph.spec(initializer.value)));
+    // In no particular order, and only those that are used: a graph that a pass copied is still the same.
+    let used: HashSet<_> = graph.nodes().iter().flat_map(|n| &n.inputs).collect();
+    let initializers = graph.initializers().iter();
+    let initializers = initializers.filter(|i| used.contains(&Some(i.value)));
+    let mut constants: Vec<_> = initializers
+        .map(|i| graph.spec(i.value).to_string())
+        .collect();
+    constants.sort_unstable();
+    for constant in constants {
+        line(&format_args!("const {constant}"));
     }
     for node in graph.nodes() {
         line(&format_args!(

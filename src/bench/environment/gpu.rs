@@ -1,0 +1,99 @@
+//! NVIDIA GPUs, as `nvidia-smi` describes them.
+
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+/// Columns that are asked for, in the order of [`Gpu`]'s fields.
+const COLUMNS: &str =
+    "name,driver_version,compute_cap,memory.total,clocks.sm,clocks.max.sm,power.limit";
+
+/// A GPU. What the driver does not tell is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// Its name.
+    pub name: String,
+    /// Version of the driver.
+    pub driver: Option<String>,
+    /// Compute capability, as `8.9`.
+    pub compute_capability: Option<String>,
+    /// Memory in MiB.
+    pub memory_mib: Option<f64>,
+    /// Clock of the multiprocessors before the runs, in MHz.
+    pub clock_mhz: Option<f64>,
+    /// Highest clock of the multiprocessors, in MHz.
+    pub highest_clock_mhz: Option<f64>,
+    /// Power that it may draw, in watts.
+    pub power_limit_w: Option<f64>,
+}
+
+impl Gpu {
+    /// The machine's GPUs; none where there is no `nvidia-smi`.
+    pub(super) fn list() -> Vec<Self> {
+        let query = Command::new("nvidia-smi")
+            .args([
+                &format!("--query-gpu={COLUMNS}"),
+                "--format=csv,noheader,nounits",
+            ])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output();
+        match query {
+            Ok(output) if output.status.success() => {
+                parse(&String::from_utf8_lossy(&output.stdout))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What tells it from another.
+    pub(super) fn identity(&self) -> String {
+        self.name.clone()
+    }
+}
+
+/// Rows of `--format=csv,noheader,nounits`.
+fn parse(csv: &str) -> Vec<Gpu> {
+    let rows = csv.lines().filter_map(|line| {
+        let mut cells = line.split(',').map(str::trim);
+        // What a GPU does not have reads `[N/A]` or `[Not Supported]`.
+        let mut text = || {
+            cells
+                .next()
+                .filter(|c| !c.is_empty() && !c.starts_with('['))
+        };
+        let name = text()?.to_owned();
+        let (driver, compute_capability) = (text().map(str::to_owned), text().map(str::to_owned));
+        let mut number = || text()?.parse::<f64>().ok();
+        Some(Gpu {
+            name,
+            driver,
+            compute_capability,
+            memory_mib: number(),
+            clock_mhz: number(),
+            highest_clock_mhz: number(),
+            power_limit_w: number(),
+        })
+    });
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_for_each_gpu() {
+        let gpus = parse(
+            "NVIDIA GeForce RTX 4090, 550.54.14, 8.9, 24564, 2520, 3105, 450.00\nOrin (nvgpu), 540.4.0, 8.7, [N/A], [N/A], [N/A], [N/A]\n",
+        );
+        assert_eq!(gpus.len(), 2);
+        assert_eq!(gpus[0].name, "NVIDIA GeForce RTX 4090");
+        assert_eq!(gpus[0].compute_capability.as_deref(), Some("8.9"));
+        assert_eq!(gpus[0].highest_clock_mhz, Some(3105.0));
+        assert_eq!(gpus[0].power_limit_w, Some(450.0));
+        assert_eq!(gpus[1].driver.as_deref(), Some("540.4.0"));
+        assert_eq!(gpus[1].clock_mhz, None);
+        assert!(parse("").is_empty());
+    }
+}
