@@ -6,6 +6,8 @@ mod calibrate;
 mod compare;
 mod eval;
 mod precision;
+mod profile;
+mod roofline;
 mod sensitivity;
 mod window;
 
@@ -23,6 +25,8 @@ pub use calibrate::CalibrateArgs;
 pub use compare::CompareArgs;
 pub use eval::{EvalArgs, EvalCommand, EvalMergeArgs, EvalRunArgs};
 pub use precision::PrecisionArgs;
+pub use profile::{ProfileArgs, StageFile};
+pub use roofline::RooflineArgs;
 pub use sensitivity::SensitivityArgs;
 pub use window::WindowArgs;
 
@@ -55,6 +59,10 @@ pub enum Command {
     Bench(BenchArgs),
     /// Set two reports of `bench` against each other; exit code 1 on a regression
     Compare(CompareArgs),
+    /// Count operations and bytes, and say how fast a machine could be at most
+    Roofline(RooflineArgs),
+    /// Say where the time goes: by operator and by module
+    Profile(ProfileArgs),
     /// Find which layers bear low precision within a budget of J&F, and write a precision plan
     Sensitivity(SensitivityArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
@@ -78,6 +86,8 @@ impl Command {
             Self::Verify(args) => &args.engine,
             Self::Sensitivity(args) => &args.engine,
             Self::Bench(args) => &args.engine,
+            Self::Profile(args) => &args.engine,
+            Self::Roofline(args) => &args.engine,
             Self::Eval(EvalArgs::Run(args)) => &args.engine,
             Self::Eval(EvalArgs::Sub(_)) => return false,
             Self::Build(_)
@@ -126,7 +136,7 @@ pub struct ModelArgs {
 /// More threads than any machine has cores for are a slip of the finger, and cost memory each.
 const MAX_THREADS: usize = 1024;
 
-#[derive(Args)]
+#[derive(Clone, Args)]
 pub struct EngineArgs {
     /// Back end: embedded, onnxruntime, onnxruntime:cuda, onnxruntime:tensorrt, tensorrt-rtx, tensorrt
     /// or tract; `socc doctor` tells which are there
@@ -168,6 +178,7 @@ impl EngineArgs {
             device: self.device,
             plans: self.engines.clone(),
             cuda_graphs: self.cuda_graphs,
+            profile: false,
         })
     }
 }

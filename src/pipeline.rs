@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, Slice, concatenate, s};
 use socc_engines::{
-    Breakdown, Engine, EngineError, HostTensor, ModelSource, Stage, StageModel, Tensor, host,
+    Breakdown, Engine, EngineError, HostTensor, ModelSource, OperatorTime, Stage, StageModel,
+    Tensor, host,
 };
 use socc_exporter::model::Rate;
 use socc_exporter::tensor::TensorSpec;
@@ -189,7 +190,28 @@ impl Pipeline {
             .collect()
     }
 
-    /// Every stage run since the last call, in the order in which they began.
+    /// Ends profiling: times of the operators by stage; `None` where the engine has no profiler.
+    ///
+    /// # Errors
+    /// A profile cannot be read.
+    pub fn operator_times(&mut self) -> Result<Vec<(String, Option<Vec<OperatorTime>>)>> {
+        let stages = self.stages.iter_mut();
+        stages
+            .map(|c| Ok((c.name.clone(), c.stage.operator_times()?)))
+            .collect()
+    }
+
+    /// Milliseconds of every run, by stage, in the order of the stages.
+    pub fn times_ms(&self) -> Vec<(String, Vec<f64>)> {
+        let times = self.stages.iter().enumerate().map(|(number, c)| {
+            let runs = self.runs.iter().filter(|r| r.stage == number);
+            let ms = runs.map(|r| r.duration.as_secs_f64() * 1e3);
+            (c.name.clone(), ms.collect())
+        });
+        times.collect()
+    }
+
+    /// Takes every stage run so far, in the order in which they began; [`Pipeline::times_ms`] begins anew.
     pub fn take_runs(&mut self) -> Vec<StageRun> {
         std::mem::take(&mut self.runs)
     }

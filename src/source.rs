@@ -8,8 +8,9 @@ use socc_engines::{Engine, ModelSource};
 use socc_exporter::checkpoint::{Checkpoint, CheckpointError};
 use socc_exporter::config::{self, ConfigError, Described};
 use socc_exporter::error::ExportError;
+use socc_exporter::graph::Graph;
 use socc_exporter::keys::{self, Audit};
-use socc_exporter::model::{self, Deformable, Request, STAGES};
+use socc_exporter::model::{self, Deformable, Rate, Request, STAGES};
 use socc_exporter::onnx::{self, OnnxError};
 
 use crate::bundle::{Bundle, BundleError, Manifest, ModelFacts, StageEntry};
@@ -338,6 +339,29 @@ impl Source {
                     })
                 });
                 Pipeline::compile(engine, stages, compiled)
+            }
+        }
+    }
+
+    /// Name, rate and graph of every stage: a bundle's own, whatever the request, or those of a checkpoint.
+    ///
+    /// # Errors
+    /// A stage's file cannot be read, or a stage cannot be emitted.
+    pub fn graphs(&self, request: &Request) -> Result<Vec<(String, Rate, Graph)>> {
+        match self {
+            Self::Bundle { bundle, .. } => {
+                let stages = bundle.manifest.stages.iter();
+                let load = |entry: &StageEntry| {
+                    let graph = onnx::load(&bundle.model_path(entry))?;
+                    Ok((entry.name.clone(), entry.rate, graph))
+                };
+                stages.map(load).collect()
+            }
+            Self::Checkpoint(model) => {
+                let arch = &model.described.architecture;
+                let stages = model::build(&model.checkpoint, arch, request)?.into_iter();
+                let named = stages.map(|s| (s.name.to_owned(), s.rate, s.graph));
+                Ok(named.collect())
             }
         }
     }

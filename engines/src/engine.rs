@@ -50,6 +50,8 @@ pub struct Options {
     pub plans: Option<PathBuf>,
     /// Whether runs that repeat are captured as CUDA graphs, where the engine can do that.
     pub cuda_graphs: bool,
+    /// Whether stages time their operators, which slows them; see [`Stage::operator_times`].
+    pub profile: bool,
 }
 
 /// What plans have to be for, so that an engine can run them.
@@ -63,6 +65,19 @@ pub struct PlanTarget {
     pub sm: Sm,
     /// Where they are, where [`Options::plans`] said so.
     pub folder: Option<PathBuf>,
+}
+
+/// Time of one operator of a stage, over all runs since the stage was compiled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperatorTime {
+    /// Name as the engine gives it: that of a node, or of several that it fused.
+    pub name: String,
+    /// The operator, as the engine calls it.
+    pub op: String,
+    /// How often it ran.
+    pub calls: usize,
+    /// How long, in all.
+    pub total_ms: f64,
 }
 
 /// A back end.
@@ -137,5 +152,14 @@ pub trait Stage: Send {
     /// not use, as a phrase for people.
     fn fallback(&self) -> Option<String> {
         None
+    }
+
+    /// Ends profiling and gives the time of every operator, in the order in which they first ran; `None` where the
+    /// engine has no profiler or [`Options::profile`] was not set.
+    ///
+    /// # Errors
+    /// When the profiler's output cannot be read.
+    fn operator_times(&mut self) -> Result<Option<Vec<OperatorTime>>, EngineError> {
+        Ok(None)
     }
 }

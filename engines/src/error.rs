@@ -178,6 +178,16 @@ pub enum EngineError {
         /// Stage name.
         stage: String,
     },
+    /// The times of a stage's operators could not be had.
+    #[error("stage `{stage}`: the profile of engine `{engine}` cannot be read: {detail}")]
+    Profile {
+        /// Engine name.
+        engine: &'static str,
+        /// Stage name.
+        stage: String,
+        /// The reason.
+        detail: String,
+    },
     /// A tensor was read as another type than it has.
     #[error("a tensor of shape {shape:?} was read as {expected} but holds {got}")]
     HostDType {

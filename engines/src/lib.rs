@@ -29,7 +29,9 @@ pub mod tensorrt;
 pub mod tract;
 mod wheel;
 
-pub use engine::{Breakdown, Engine, ModelSource, Options, PlanTarget, Stage, StageModel};
+pub use engine::{
+    Breakdown, Engine, ModelSource, OperatorTime, Options, PlanTarget, Stage, StageModel,
+};
 pub use error::EngineError;
 pub use registry::{EngineStatus, available, engine};
 pub use tensor::{Buffer, HostTensor, Tensor, host};

@@ -60,6 +60,12 @@ pub struct BenchArgs {
     /// File to write: .json, .csv, .md, .trace.json (Perfetto) or .html; may be repeated
     #[arg(long, value_name = "FILE")]
     pub export: Vec<PathBuf>,
+    /// Read the machine's power sensors beside the runs: watts, joules per clip, temperatures
+    #[arg(long)]
+    pub power: bool,
+    /// Only the timed runs: no amortisation, no watched run, no roofline
+    #[arg(long)]
+    pub quick: bool,
     /// Frames per clip, where a checkpoint is compiled
     #[arg(long, value_name = "T", default_value_t = 8)]
     pub frames: usize,

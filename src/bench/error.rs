@@ -25,7 +25,7 @@ pub enum BenchError {
     Host(#[from] HostError),
     /// A source could not be compiled.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(Box<SourceError>),
     /// No exporter writes files of this name.
     #[error(
         "{path} cannot be exported to: its name must end in .json, .csv, .md, .trace.json or .html"
@@ -68,6 +68,13 @@ pub enum BenchError {
         /// Each difference with both values.
         differences: String,
     },
+}
+
+// Boxed, because it is much larger than the others.
+impl From<SourceError> for BenchError {
+    fn from(error: SourceError) -> Self {
+        Self::Source(Box::new(error))
+    }
 }
 
 /// Result of measuring.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use socc_exporter::model::{Rate, STAGES};
 
-use super::environment::{Environment, Meter};
-use super::memory::{self, Memory, StageMemory};
+use super::environment::{Environment, Gpu, Meter};
+use super::memory::{self, Memory, Point, StageMemory};
 use super::report::{
     BreakdownSummary, Cold, Mode, Report, SCHEMA, SCHEMA_VERSION, Series, Settings, SourceHashes,
     StageFigures, Throughput,
@@ -20,6 +20,7 @@ use super::units::Milliseconds;
 use super::workload::{Lap, POSTPROCESS, PREPROCESS, Span, Workload};
 use super::{Amortisation, BenchError, Result, Timer, Warning, warnings};
 use crate::pipeline::Pipeline;
+use crate::power::{Figures, Sampler, Trace};
 
 /// Sentences per clip for which the amortisation is measured.
 const AMORTISED: [usize; 4] = [1, 2, 4, 8];
@@ -40,6 +41,10 @@ pub struct Setup<'a> {
     pub environment: Environment,
     /// What is run, for the report.
     pub source: SourceHashes,
+    /// Whether to run more clips after the timed ones: for the amortisation, and to watch the memory.
+    pub extras: bool,
+    /// Whether to read the machine's power sensors beside the runs.
+    pub power: bool,
     /// Opens the source and compiles its stages; mode `cold` does so for every run.
     pub open: &'a mut dyn FnMut() -> Result<Pipeline>,
 }
@@ -66,42 +71,20 @@ struct Laps {
 ///
 /// # Errors
 /// The source cannot be opened, a stage fails, or `stop` came before the first run had ended.
-pub fn measure(setup: Setup<'_>, hooks: &Hooks<'_>) -> Result<Report> {
+pub fn measure(mut setup: Setup<'_>, hooks: &Hooks<'_>) -> Result<Report> {
     let timer = Timer::measure();
     let meter = Meter::start();
-    let mode = setup.settings.mode;
-    let mut loaded_host_bytes = None;
-    let (mut pipeline, mut laps) = match mode {
-        Mode::Cold => cold::run(setup.workload, &setup.plan, setup.open, hooks)?,
-        Mode::Latency | Mode::Throughput => {
-            (hooks.progress)("compiling stages");
-            let begin = Instant::now();
-            let pipeline = (setup.open)()?;
-            let load = begin.elapsed();
-            loaded_host_bytes = memory::resident_bytes();
-            let (pipeline, mut laps) = match mode {
-                Mode::Throughput => throughput::run(setup.workload, pipeline, &setup.plan, hooks)?,
-                _ => latency::run(setup.workload, pipeline, &setup.plan, hooks)?,
-            };
-            laps.loads.push(load);
-            (pipeline, laps)
-        }
-    };
+    let sampler = setup.power.then(Sampler::start);
+    let (mut pipeline, mut laps, mut memory) = timed(&mut setup, hooks)?;
     if laps.laps.is_empty() {
         return Err(BenchError::Nothing);
     }
-    let mut environment = setup.environment;
-    environment.usage = Some(meter.stop());
-    let peak_host_bytes = memory::peak_bytes();
-    let mut amortisation = Vec::new();
-    if mode == Mode::Latency && laps.complete {
-        (amortisation, laps.complete) =
-            latency::amortise(setup.workload, &mut pipeline, &setup.plan, hooks)?;
-    }
-    let memory = match laps.complete {
-        true => watch(setup.workload, &mut pipeline)?,
-        false => Memory::default(),
-    };
+    let power = sampler.map(|s| drawn(&s.stop(), &laps.laps));
+    let usage = Some(meter.stop());
+    memory.peak_host_bytes = memory::peak_bytes();
+    memory.device_bytes = Gpu::process_bytes();
+    let amortisation = extras(&setup, hooks, &mut pipeline, &mut laps, &mut memory)?;
+    let mode = setup.settings.mode;
     let mut report = Report {
         schema: SCHEMA.to_owned(),
         schema_version: SCHEMA_VERSION,
@@ -111,15 +94,16 @@ pub fn measure(setup: Setup<'_>, hooks: &Hooks<'_>) -> Result<Report> {
         throughput: (mode == Mode::Throughput).then(|| clips(&laps, setup.workload.frames.len())),
         cold: (mode == Mode::Cold).then(|| first(&laps)).flatten(),
         amortisation,
-        memory: Memory {
-            peak_host_bytes,
-            loaded_host_bytes,
-            ..memory
-        },
+        roofline: None,
+        power,
+        memory,
         timer,
         warnings: Vec::new(),
         settings: setup.settings,
-        environment,
+        environment: Environment {
+            usage,
+            ..setup.environment
+        },
         source: setup.source,
     };
     let medians = report.stages.iter().map(|s| s.series.summary.p50_ms);
@@ -130,6 +114,52 @@ pub fn measure(setup: Setup<'_>, hooks: &Hooks<'_>) -> Result<Report> {
         report.warnings.push(Warning::new("fallback", text));
     }
     Ok(report)
+}
+
+/// The timed runs; of the memory what is resident when the stages are compiled.
+fn timed(setup: &mut Setup<'_>, hooks: &Hooks<'_>) -> Result<(Pipeline, Laps, Memory)> {
+    let (workload, plan) = (setup.workload, &setup.plan);
+    if setup.settings.mode == Mode::Cold {
+        let (pipeline, laps) = cold::run(workload, plan, setup.open, hooks)?;
+        return Ok((pipeline, laps, Memory::default()));
+    }
+    (hooks.progress)("compiling stages");
+    let begin = Instant::now();
+    let pipeline = (setup.open)()?;
+    let load = begin.elapsed();
+    let memory = Memory {
+        loaded_host_bytes: memory::resident_bytes(),
+        ..Memory::default()
+    };
+    let (pipeline, mut laps) = match setup.settings.mode {
+        Mode::Throughput => throughput::run(workload, pipeline, plan, hooks)?,
+        _ => latency::run(workload, pipeline, plan, hooks)?,
+    };
+    laps.loads.push(load);
+    Ok((pipeline, laps, memory))
+}
+
+/// Clips after the timed ones, where they are wanted and the plan was met: for the amortisation, and one whose memory
+/// is watched.
+fn extras(
+    setup: &Setup<'_>,
+    hooks: &Hooks<'_>,
+    pipeline: &mut Pipeline,
+    laps: &mut Laps,
+    memory: &mut Memory,
+) -> Result<Vec<Amortisation>> {
+    let mut amortisation = Vec::new();
+    if !setup.extras || !laps.complete {
+        return Ok(amortisation);
+    }
+    if setup.settings.mode == Mode::Latency {
+        (amortisation, laps.complete) =
+            latency::amortise(setup.workload, pipeline, &setup.plan, hooks)?;
+    }
+    if laps.complete {
+        (memory.stages, memory.course) = watch(setup.workload, pipeline)?;
+    }
+    Ok(amortisation)
 }
 
 fn ms(duration: Duration) -> Milliseconds {
@@ -221,8 +251,16 @@ fn first(laps: &Laps) -> Option<Cold> {
     })
 }
 
-/// One lap whose memory is watched.
-fn watch(workload: &Workload, pipeline: &mut Pipeline) -> Result<Memory> {
+/// What was drawn from the first lap's beginning to the last one's end.
+fn drawn(traces: &[Trace], laps: &[Lap]) -> Figures {
+    let ends = laps.iter().map(|l| l.start + l.duration);
+    let start = laps[0].start;
+    let duration = ends.max().map_or(Duration::ZERO, |end| end - start);
+    Figures::of(traces, start, duration, laps.len())
+}
+
+/// One lap whose memory is watched: the peak of each stage, and the course.
+fn watch(workload: &Workload, pipeline: &mut Pipeline) -> Result<(Vec<StageMemory>, Vec<Point>)> {
     let (lap, seen) = memory::watched(|| workload.lap(pipeline, workload.expressions.len()));
     let lap = lap?;
     let peak = |number: usize| {
@@ -234,15 +272,9 @@ fn watch(workload: &Workload, pipeline: &mut Pipeline) -> Result<Memory> {
         });
         during.map(|(_, bytes)| *bytes).max()
     };
-    Ok(Memory {
-        stages: stages()
-            .enumerate()
-            .map(|(number, (name, _))| StageMemory {
-                name: name.to_owned(),
-                peak_host_bytes: peak(number),
-            })
-            .collect(),
-        course: memory::course(&seen, lap.start),
-        ..Memory::default()
-    })
+    let stages = stages().enumerate().map(|(number, (name, _))| StageMemory {
+        name: name.to_owned(),
+        peak_host_bytes: peak(number),
+    });
+    Ok((stages.collect(), memory::course(&seen, lap.start)))
 }

@@ -21,8 +21,8 @@ pub struct Memory {
     pub peak_host_bytes: Option<Bytes>,
     /// Resident when the stages were compiled, before the first run.
     pub loaded_host_bytes: Option<Bytes>,
-    /// Most that was in use on the device, where an engine computes on one.
-    pub peak_device_bytes: Option<Bytes>,
+    /// In use on NVIDIA GPUs by this process when the timed runs had ended, where the driver tells.
+    pub device_bytes: Option<Bytes>,
     /// Most that was resident during each stage, in one run that was watched and not timed.
     pub stages: Vec<StageMemory>,
     /// Resident memory over that run.

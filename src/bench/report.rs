@@ -11,6 +11,8 @@ use super::memory::Memory;
 use super::stats::Summary;
 use super::units::Milliseconds;
 use super::{BenchError, Result, Timer, Warning};
+use crate::power::Figures;
+use crate::roofline::Roofline;
 
 /// Name of the schema, in every file.
 pub const SCHEMA: &str = "socc-bench";
@@ -197,8 +199,14 @@ pub struct Report {
     /// Mode `latency` alone.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub amortisation: Vec<Amortisation>,
+    /// The stages under the processor's roof, where the engine computes on it and the graphs could be read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub roofline: Option<Roofline>,
     /// Memory of the process.
     pub memory: Memory,
+    /// What the machine drew during the runs, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub power: Option<Figures>,
     /// What measuring costs.
     pub timer: Timer,
     /// What is to be known before the figures are believed.

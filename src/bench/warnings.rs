@@ -47,6 +47,8 @@ pub(super) fn collect(report: &Report) -> Vec<Warning> {
         let text = "a debug build of socc: its own stages are slower; build with --release";
         all.push(Warning::new("build", text));
     }
+    let note = report.power.as_ref().and_then(|p| p.note.as_ref());
+    all.extend(note.map(|note| Warning::new("power", note)));
     series(report, &mut all);
     clocks(report, &mut all);
     load(report, &mut all);

@@ -14,17 +14,19 @@ use socc::bench::{
 use socc::host::frames::{Clip, Selection};
 use socc::host::resize::detr_size;
 use socc::pipeline::PipelineError;
+use socc::roofline::{Counter, Precision, Roofline, measure_host};
 use socc::source::Source;
 use socc_engines::engine;
+use socc_exporter::model::Request;
 
 use super::table::Table;
-use super::{print, print_json};
+use super::{check_size, default_size, print, print_json};
 use crate::args::{BenchArgs, Size};
 use crate::interrupt::{self, Deferred};
 use crate::progress;
 
-/// Shape of a video whose size nobody gave.
-const WIDESCREEN: (u32, u32) = (1920, 1080);
+/// Engines that compute on the processor, whose peaks can be measured.
+const CPU_ENGINES: [&str; 3] = ["embedded", "onnxruntime", "tract"];
 
 pub fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(args.warmup_ms, args.duration_ms, args.iterations)?;
@@ -57,6 +59,8 @@ pub fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             settings,
             environment: Environment::read(),
             source: hashes,
+            power: args.power,
+            extras: !args.quick,
             open: &mut { open },
         },
         &Hooks {
@@ -64,9 +68,13 @@ pub fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             progress: &|what| spinner.set_message(what.to_owned()),
         },
     );
+    let mut report = report?;
+    if !report.partial && !args.quick {
+        spinner.set_message("measuring the processor's peaks");
+        report.roofline = roofline(args, &request, &report)?;
+    }
     drop(deferred);
     spinner.finish_and_clear();
-    let report = report?;
     for file in &args.export {
         write(&report, file)?;
     }
@@ -107,7 +115,7 @@ fn workload(args: &BenchArgs, source: &Source) -> anyhow::Result<Workload> {
             (frames, size)
         }
         None => {
-            let size = fixed.unwrap_or_else(|| by_rule(WIDESCREEN));
+            let size = fixed.unwrap_or_else(|| default_size(facts));
             check_size(size)?;
             (synthetic_frames(count, size.height, size.width), size)
         }
@@ -120,19 +128,6 @@ fn workload(args: &BenchArgs, source: &Source) -> anyhow::Result<Workload> {
         tokenizer: source.tokenizer()?,
         max_tokens: facts.max_tokens,
     })
-}
-
-/// Before frames of an absurd size are made; the exporter's own limit is lower.
-fn check_size(size: Size) -> anyhow::Result<()> {
-    const MOST: usize = 1 << 14;
-    if size.height > MOST || size.width > MOST || size.height == 0 || size.width == 0 {
-        bail!(
-            "--size is {}x{}; give sides of 1 to {MOST} pixels",
-            size.height,
-            size.width
-        );
-    }
-    Ok(())
 }
 
 /// The first frames of a video; a shorter one is completed by its last frame, as `socc run` does.
@@ -193,6 +188,31 @@ fn hashes(source: &Source) -> anyhow::Result<SourceHashes> {
     })
 }
 
+/// The stages under this processor's roof; `None` where the engine computes elsewhere.
+fn roofline(
+    args: &BenchArgs,
+    request: &Request,
+    report: &Report,
+) -> anyhow::Result<Option<Roofline>> {
+    let engine = report.settings.engine.as_str();
+    if !CPU_ENGINES.contains(&engine) {
+        return Ok(None);
+    }
+    let source = args.source.open()?;
+    let graphs = source.graphs(request)?;
+    let machine = measure_host(&[engine], &args.engine.options()?)?;
+    let first = args.expressions.first().map_or("", String::as_str);
+    let tokens = source
+        .tokenizer()?
+        .encode(first, source.facts().max_tokens)?;
+    let stages = graphs.iter().filter_map(|(name, _, graph)| {
+        let measured = report.stages.iter().find(|s| s.name == *name)?;
+        let count = Counter::new(graph, tokens.len()).all(Precision::Graph);
+        Some((name.clone(), count, measured.series.summary.p50_ms))
+    });
+    Ok(Some(Roofline::new(&machine, stages)))
+}
+
 fn text(args: &BenchArgs, report: &Report) -> String {
     let mut table = Table::new(&[
         "stage", ">runs", ">median", ">mean", ">min", ">p90", ">p95", ">p99", ">max", ">stddev",
@@ -219,6 +239,13 @@ fn text(args: &BenchArgs, report: &Report) -> String {
     if let Some(bytes) = report.memory.peak_host_bytes {
         parts.push(format!("peak memory of the process: {}\n", memory(bytes)));
     }
+    let sensors = report.power.iter().flat_map(|p| &p.sensors);
+    parts.extend(sensors.map(|s| {
+        format!(
+            "{}: {:.2} W on average, {:.2} W at most, {:.3} J per clip ({})\n",
+            s.sensor, s.mean_w, s.peak_w, s.joules_per_clip, s.covers
+        )
+    }));
     let warnings = report.warnings.iter();
     parts.extend(warnings.map(|w| format!("warning: {}\n", w.text)));
     let files: Vec<String> = args

@@ -14,7 +14,7 @@ use socc::evaluate::run::{Job, pending};
 use socc::evaluate::store::{Store, merge};
 use socc::segment::Windowing;
 use socc::source::Source;
-use socc_engines::{Engine, engine};
+use socc_engines::Engine;
 
 use super::job::since_ms;
 use super::table::Table;
@@ -110,9 +110,12 @@ fn merge_shards(args: &EvalMergeArgs) -> anyhow::Result<ExitCode> {
 fn open_engine(args: &EngineArgs, jobs: usize) -> anyhow::Result<Arc<dyn Engine>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shared = (jobs > 1).then(|| (cores / jobs).max(1));
-    let mut options = args.options()?;
-    options.threads = options.threads.or(shared);
-    Ok(Arc::from(engine(&args.engine, &options)?))
+    let threads = args.threads.or(shared);
+    let engine = EngineArgs {
+        threads,
+        ..args.clone()
+    };
+    Ok(Arc::from(engine.open()?))
 }
 
 fn rule(source: &Source) -> SizeRule {

@@ -2,20 +2,16 @@
 
 use std::process::ExitCode;
 
-use socc::bundle::{self, Contents, Manifest, ModelFacts};
-use socc::host::resize::detr_size;
+use socc::bundle::{self, Contents, Manifest};
 use socc::host::tokenizer::TextTokenizer;
 use socc::lowering::StageReport;
 use socc::source::Model;
 use socc_exporter::model::{Request, StageGraph, build};
 
 use super::table::Table;
-use super::{megabytes, print, print_json};
-use crate::args::{ExportArgs, Size};
+use super::{default_size, megabytes, print, print_json};
+use crate::args::ExportArgs;
 use crate::progress;
-
-/// Shape of the video that the default size is for.
-const WIDESCREEN: (u32, u32) = (1920, 1080);
 
 pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let (config, tokenizer) = (
@@ -76,15 +72,6 @@ fn lower(
         request.check(&model.checkpoint.fingerprint()?)?;
     }
     Ok(request.lower_all(stages)?)
-}
-
-fn default_size(facts: ModelFacts) -> Size {
-    let (short, long) = (facts.eval_short_size, facts.eval_max_size);
-    let (width, height) = detr_size(WIDESCREEN.0, WIDESCREEN.1, short, long);
-    Size {
-        height: height as usize,
-        width: width as usize,
-    }
 }
 
 fn summary(args: &ExportArgs, manifest: &Manifest, nodes: &dyn Fn(&str) -> usize) -> String {

@@ -174,7 +174,7 @@ impl Job<'_> {
             times_ms: Times {
                 load: self.load_ms,
                 read: self.read_ms,
-                stages: stage_times(&mut pipeline),
+                stages: stage_times(&pipeline),
                 write,
                 total: since_ms(self.start),
             },
@@ -257,17 +257,13 @@ fn encode_texts(pipeline: &mut Pipeline, tokens: &[Vec<i64>]) -> anyhow::Result<
     Ok(texts)
 }
 
-fn stage_times(pipeline: &mut Pipeline) -> Vec<StageTime> {
-    let runs = pipeline.take_runs();
-    let stages = pipeline.stages().enumerate();
-    stages
-        .map(|(number, (name, _))| {
-            let runs = runs.iter().filter(|r| r.stage == number);
-            StageTime {
-                name: name.to_owned(),
-                runs: runs.clone().count(),
-                total: runs.map(|r| r.duration.as_secs_f64() * 1e3).sum(),
-            }
+fn stage_times(pipeline: &Pipeline) -> Vec<StageTime> {
+    let times = pipeline.times_ms().into_iter();
+    times
+        .map(|(name, runs)| StageTime {
+            name,
+            runs: runs.len(),
+            total: runs.iter().sum(),
         })
         .collect()
 }

@@ -10,6 +10,8 @@ mod eval;
 mod export;
 mod inspect;
 mod job;
+mod profile;
+mod roofline;
 mod run;
 mod sensitivity;
 mod setup;
@@ -22,8 +24,10 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use serde::Serialize;
+use socc::bundle::ModelFacts;
+use socc::host::resize::detr_size;
 
-use crate::args::Command;
+use crate::args::{Command, Size};
 
 /// Exit code of a check that found a difference.
 const DIFFERENT: u8 = 1;
@@ -44,6 +48,8 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::demo(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Profile(args) => profile::profile(&args),
+        Command::Roofline(args) => roofline::roofline(&args),
         Command::Synth(args) => synth::synth(&args),
     }
 }
@@ -80,6 +86,32 @@ pub fn visible(text: &str) -> String {
         }
     }
     out
+}
+
+/// Shape of the video that the default size is for.
+const WIDESCREEN: (u32, u32) = (1920, 1080);
+
+/// Size that the model sees of a video whose size nobody gave.
+fn default_size(facts: ModelFacts) -> Size {
+    let (short, long) = (facts.eval_short_size, facts.eval_max_size);
+    let (width, height) = detr_size(WIDESCREEN.0, WIDESCREEN.1, short, long);
+    Size {
+        height: height as usize,
+        width: width as usize,
+    }
+}
+
+/// Before frames of an absurd size are made; the exporter's own limit is lower.
+fn check_size(size: Size) -> anyhow::Result<()> {
+    const MOST: usize = 1 << 14;
+    if size.height > MOST || size.width > MOST || size.height == 0 || size.width == 0 {
+        bail!(
+            "--size is {}x{}; give sides of 1 to {MOST} pixels",
+            size.height,
+            size.width
+        );
+    }
+    Ok(())
 }
 
 /// Bytes for people, in powers of ten.

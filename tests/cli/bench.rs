@@ -1,15 +1,15 @@
-//! `socc bench` and `socc compare`.
+//! `socc bench`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::support::{json as run_json, model, refused, socc, stderr};
+use crate::support::{json as run_json, model, refused, stderr};
 
-const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 12] = [
     "samples_ms",
     "runs",
     "p50_ms",
@@ -52,27 +52,27 @@ fn short(iterations: &str) -> Vec<std::ffi::OsString> {
     ]
 }
 
-struct Files {
+pub struct Files {
     dir: tempfile::TempDir,
     printed: Value,
 }
 
 impl Files {
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.text("b.json")).unwrap()
     }
 }
 
 /// One measurement, exported in every way.
-fn files() -> &'static Files {
+pub fn files() -> &'static Files {
     static FILES: OnceLock<Files> = OnceLock::new();
     FILES.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
@@ -128,6 +128,19 @@ fn every_stage_has_the_documented_keys() {
         .map(|s| s["samples_ms"][0].as_f64().unwrap())
         .sum();
     assert!(sum <= report["total"]["samples_ms"][0].as_f64().unwrap());
+    // The engine computes on the processor, so that its roof was measured.
+    let under_roof = report["roofline"]["stages"].as_array().unwrap();
+    assert_eq!(under_roof.len(), 6);
+    for stage in under_roof {
+        let measured = report["stages"].as_array().unwrap().iter();
+        let measured = measured
+            .clone()
+            .find(|s| s["name"] == stage["name"])
+            .unwrap();
+        let bound = stage["bound"]["ms"].as_f64().unwrap();
+        let expected = measured["p50_ms"].as_f64().unwrap() / bound;
+        assert!((stage["measured_over_bound"].as_f64().unwrap() / expected - 1.0).abs() < 1e-9);
+    }
     let expressions = report["amortisation"].as_array().unwrap().iter();
     let expressions: Vec<u64> = expressions
         .map(|a| a["expressions"].as_u64().unwrap())
@@ -252,14 +265,35 @@ fn throughput_and_cold_say_what_they_are_for() {
     assert_eq!(report["stages"][2]["runs"], 3);
 
     let mut args = short("2");
-    args.extend(args!["--mode", "cold", "--json"]);
+    args.extend(args!["--mode", "cold", "--quick", "--json"]);
     let report = run_json(args);
+    assert!(report["roofline"].is_null());
+    assert!(report["memory"]["course"].as_array().unwrap().is_empty());
     assert_eq!(report["stages"][0]["name"], "load");
     let cold = &report["cold"];
     let ms = |key: &str| cold[key].as_f64().unwrap();
     let sum = ms("load_ms") + ms("first_run_ms");
     assert!((sum - ms("time_to_first_mask_ms")).abs() < 1e-6);
     assert_eq!(report["total"]["runs"], 2);
+}
+
+/// With or without a sensor, the report says what it knows.
+#[test]
+fn power_is_measured_or_said_to_be_unknown() {
+    let mut args = short("2");
+    args.extend(args!["--power", "--json"]);
+    let report = run_json(args);
+    let sensors = report["power"]["sensors"].as_array().unwrap();
+    let note = report["power"]["note"].as_str();
+    assert_eq!(sensors.is_empty(), note.is_some(), "{:?}", report["power"]);
+    let warned = report["warnings"].as_array().unwrap().iter();
+    assert_eq!(
+        warned.filter(|w| w["kind"] == "power").count(),
+        usize::from(note.is_some())
+    );
+    for sensor in sensors {
+        assert!(sensor["joules_per_clip"].as_f64().unwrap() > 0.0);
+    }
 }
 
 #[test]
@@ -282,103 +316,6 @@ fn what_cannot_be_measured_is_refused() {
     refuse(&["--video", "nowhere"], &["nowhere"]);
 }
 
-/// The report with every time of some stages multiplied.
-fn scaled(report: &Value, factor: f64, to: &Path) {
-    let mut report = report.clone();
-    let scale = |series: &mut Value| {
-        for key in KEYS.into_iter().filter(|k| k.ends_with("_ms")) {
-            match &mut series[key] {
-                Value::Array(all) => {
-                    for v in all {
-                        *v = json!(v.as_f64().unwrap() * factor);
-                    }
-                }
-                v => *v = json!(v.as_f64().unwrap() * factor),
-            }
-        }
-    };
-    scale(&mut report["total"]);
-    report["stages"]
-        .as_array_mut()
-        .unwrap()
-        .iter_mut()
-        .for_each(scale);
-    fs::write(to, report.to_string()).unwrap();
-}
-
-#[test]
-fn a_regression_is_told_from_noise() {
-    let base = files().path("b.json");
-    let temp = tempfile::tempdir().unwrap();
-    let new = temp.path().join("new.json");
-    let compare = |extra: &[&str]| {
-        let mut args = args!["compare", &base, &new];
-        args.extend(extra.iter().map(|e| (*e).into()));
-        socc(args)
-    };
-    for (factor, code) in [(1.0, 0), (40.0, 1), (0.025, 0)] {
-        scaled(&files().json(), factor, &new);
-        let output = compare(&[]);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{factor}: {}",
-            stderr(&output)
-        );
-    }
-    scaled(&files().json(), 40.0, &new);
-    let output = compare(&["--json", "--fail-over", "10000%"]);
-    assert_eq!(output.status.code(), Some(0));
-    let comparison: Value = serde_json::from_slice(&output.stdout).unwrap();
-    for row in comparison["rows"].as_array().unwrap() {
-        assert!((row["ratio"]["value"].as_f64().unwrap() - 40.0).abs() < 1e-9);
-    }
-}
-
-#[test]
-fn unlike_and_damaged_reports_are_refused() {
-    let base = files().path("b.json");
-    let temp = tempfile::tempdir().unwrap();
-    let new = temp.path().join("new.json");
-    let mut other = files().json();
-    other["environment"]["cpu"]["model"] = json!("Cortex-A78AE");
-    other["settings"]["frames"] = json!(2);
-    fs::write(&new, other.to_string()).unwrap();
-    let parts = [
-        "processor (",
-        "and Cortex-A78AE)",
-        "clip (1 frames",
-        "--force",
-    ];
-    refused(args!["compare", &base, &new], &parts);
-    let forced = socc(args!["compare", &base, &new, "--force"]);
-    assert_eq!(forced.status.code(), Some(0), "{}", stderr(&forced));
-
-    let text = files().text("b.json");
-    fs::write(&new, &text[..text.len() / 2]).unwrap();
-    refused(
-        args!["compare", &base, &new],
-        &["new.json is no report", "EOF"],
-    );
-    fs::write(&new, "{\"schema\": \"other\", \"schema_version\": 1}").unwrap();
-    refused(args!["compare", &base, &new], &["its schema is `other`"]);
-    fs::write(&new, "[1, 2]").unwrap();
-    refused(args!["compare", &base, &new], &["new.json is no report"]);
-    fs::write(&new, "{\"schema\": \"socc-bench\", \"schema_version\": 99}").unwrap();
-    refused(
-        args!["compare", &base, &new],
-        &["schema version 99", "update socc"],
-    );
-    refused(args!["compare", &base, "nowhere.json"], &["nowhere.json"]);
-    let mut empty = files().json();
-    empty["total"]["samples_ms"] = json!([]);
-    fs::write(&new, empty.to_string()).unwrap();
-    refused(
-        args!["compare", &base, &new],
-        &["new.json", "total", "samples"],
-    );
-}
-
 /// An interrupt ends the measurement; what was measured is written and marked.
 #[cfg(unix)]
 #[test]
@@ -387,25 +324,26 @@ fn an_interrupted_run_keeps_what_was_measured() {
     use std::time::Duration;
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("b.json");
-    let mut args = short("1000000");
-    args.extend(args!["--export", &path]);
-    let child = Command::new(env!("CARGO_BIN_EXE_socc"))
-        .args(args)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    // Long enough for a few runs; where it was not, the command says that nothing was measured.
-    std::thread::sleep(Duration::from_secs(8));
-    let id = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &id])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    // A slow machine may not have finished a run when the interrupt comes; then nothing was measured, and it says so.
+    for seconds in [4, 16, 60] {
+        let mut args = short("1000000");
+        args.extend(args!["--export", &path]);
+        let child = Command::new(env!("CARGO_BIN_EXE_socc"))
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_secs(seconds));
+        let id = child.id().to_string();
+        let kill = Command::new("kill").args(["-INT", &id]).status();
+        assert!(kill.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        if output.status.code() == Some(130) && path.exists() {
+            break;
+        }
+        assert!(seconds < 60, "{}", stderr(&output));
+    }
     let report: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(report["partial"], true);
     assert!(report["total"]["runs"].as_u64().unwrap() > 0);

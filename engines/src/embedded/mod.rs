@@ -5,6 +5,7 @@
 //! in convolutions, no float16 and no GroupNormalization.
 
 mod buffer;
+mod profile;
 mod stage;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ const VERSION: &str = "rten 0.27.0";
 pub struct Embedded {
     /// Shared by the stages; `None` is rten's own pool, one thread per physical core.
     pool: Option<Arc<ThreadPool>>,
+    profile: bool,
 }
 
 impl Embedded {
@@ -35,7 +37,10 @@ impl Embedded {
         let pool = options
             .threads
             .map(|n| Arc::new(ThreadPool::with_num_threads(n.max(1))));
-        Self { pool }
+        Self {
+            pool,
+            profile: options.profile,
+        }
     }
 }
 
@@ -69,7 +74,7 @@ impl Engine for Embedded {
             })
         })?;
         let stage = EmbeddedStage::new(name, inputs, outputs, loaded, self.pool.clone())?;
-        Ok(Box::new(stage))
+        Ok(Box::new(stage.profiled(self.profile)))
     }
 }
 

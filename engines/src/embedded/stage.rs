@@ -8,12 +8,13 @@ use rten_tensor::{Tensor as RtenTensor, TensorView};
 use socc_exporter::tensor::TensorSpec;
 
 use crate::check::{self, Symbols};
-use crate::engine::Stage;
+use crate::engine::{OperatorTime, Stage};
 use crate::error::EngineError;
 use crate::tensor::{HostTensor, Tensor};
 
 use super::NAME;
 use super::buffer::RtenBuffer;
+use super::profile::Profile;
 
 /// A stage that rten runs.
 pub(super) struct EmbeddedStage {
@@ -24,6 +25,8 @@ pub(super) struct EmbeddedStage {
     input_ids: Vec<NodeId>,
     output_ids: Vec<NodeId>,
     pool: Option<Arc<ThreadPool>>,
+    /// Times of the operators, where they are taken.
+    profile: Option<Profile>,
 }
 
 impl EmbeddedStage {
@@ -45,7 +48,16 @@ impl EmbeddedStage {
             input_ids,
             output_ids,
             pool,
+            profile: None,
         })
+    }
+
+    /// The same stage, which times its operators where `profile` says so.
+    pub(super) fn profiled(self, profile: bool) -> Self {
+        Self {
+            profile: profile.then(Profile::default),
+            ..self
+        }
     }
 
     fn call(&self, inputs: &[Tensor]) -> Result<Vec<Value>, EngineError> {
@@ -66,10 +78,18 @@ impl EmbeddedStage {
             };
             values.push((self.input_ids[i], value));
         }
-        let options = RunOptions::default().with_thread_pool(self.pool.clone());
-        self.model
-            .run(values, &self.output_ids, Some(options))
-            .map_err(|e| self.failed(e.to_string()))
+        let options = RunOptions::default()
+            .with_thread_pool(self.pool.clone())
+            .with_verbose(self.profile.is_some());
+        let run = || {
+            self.model
+                .run(values, &self.output_ids, Some(options))
+                .map_err(|e| self.failed(e.to_string()))
+        };
+        match &self.profile {
+            None => run(),
+            Some(profile) => profile.watch(&self.name, run),
+        }
     }
 
     fn convert<'a>(
@@ -134,6 +154,10 @@ impl Stage for EmbeddedStage {
             .collect::<Result<Vec<_>, _>>()?;
         check::tensors(&self.name, "output", &self.outputs, &outputs, &mut symbols)?;
         Ok(outputs)
+    }
+
+    fn operator_times(&mut self) -> Result<Option<Vec<OperatorTime>>, EngineError> {
+        Ok(self.profile.take().map(Profile::finish))
     }
 }
 

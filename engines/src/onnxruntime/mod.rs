@@ -13,6 +13,7 @@
 
 mod buffer;
 mod library;
+mod profile;
 mod providers;
 mod setup;
 mod stage;
@@ -21,6 +22,7 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use socc_exporter::tensor::TensorSpec;
+use tempfile::TempDir;
 
 use crate::check;
 use crate::engine::{Engine, ModelSource, Options, Stage, StageModel};
@@ -46,6 +48,7 @@ pub struct OnnxRuntime {
     threads: Option<usize>,
     provider: Provider,
     device: usize,
+    profile: bool,
 }
 
 impl OnnxRuntime {
@@ -68,6 +71,7 @@ impl OnnxRuntime {
             threads: options.threads,
             provider,
             device: options.device,
+            profile: options.profile,
         };
         if provider != Provider::Cpu {
             engine.prove()?;
@@ -118,8 +122,16 @@ impl OnnxRuntime {
         Ok(setting)
     }
 
-    fn load(&self, source: ModelSource, setting: &Setting) -> ort::Result<Session> {
+    fn load(
+        &self,
+        source: ModelSource,
+        setting: &Setting,
+        profile: Option<&TempDir>,
+    ) -> ort::Result<Session> {
         let mut builder = self.builder(setting)?;
+        if let Some(dir) = profile {
+            builder = builder.with_profiling(dir.path().join("profile"))?;
+        }
         match source {
             ModelSource::File(path) => builder.commit_from_file(path),
             ModelSource::Memory { model, external } => {
@@ -164,15 +176,20 @@ impl Engine for OnnxRuntime {
             outputs,
             source,
         } = model;
+        let profile = match self.profile {
+            true => Some(profile::folder()?),
+            false => None,
+        };
         let session = check::guard(engine, &name, "loading", || {
-            self.load(source, &setting).map_err(|e| EngineError::Load {
-                engine,
-                stage: name.clone(),
-                detail: providers::reason(&e),
-            })
+            self.load(source, &setting, profile.as_ref())
+                .map_err(|e| EngineError::Load {
+                    engine,
+                    stage: name.clone(),
+                    detail: providers::reason(&e),
+                })
         })?;
         let stage = OrtStage::new(engine, name, inputs, outputs, session)?;
-        Ok(Box::new(stage))
+        Ok(Box::new(stage.profiled(profile)))
     }
 }
 

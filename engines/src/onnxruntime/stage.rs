@@ -2,19 +2,22 @@
 
 use std::borrow::Cow;
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::ArrayD;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{PrimitiveTensorElementType, Tensor as OrtTensor, TensorRef};
 use socc_exporter::tensor::TensorSpec;
+use tempfile::TempDir;
 
 use crate::check::{self, Symbols};
-use crate::engine::Stage;
+use crate::engine::{OperatorTime, Stage};
 use crate::error::EngineError;
 use crate::tensor::{HostTensor, Tensor};
 
 use super::buffer::OrtBuffer;
+use super::profile;
 
 /// A stage that ONNX Runtime runs.
 pub(super) struct OrtStage {
@@ -25,6 +28,8 @@ pub(super) struct OrtStage {
     session: Session,
     /// Place of each declared output among the session's.
     order: Vec<usize>,
+    /// Where the session's profile goes, while it is being made.
+    profile: Option<TempDir>,
 }
 
 impl OrtStage {
@@ -51,7 +56,16 @@ impl OrtStage {
             outputs,
             session,
             order,
+            profile: None,
         })
+    }
+
+    /// The same stage, whose session writes its profile into `folder`.
+    pub(super) fn profiled(self, folder: Option<TempDir>) -> Self {
+        Self {
+            profile: folder,
+            ..self
+        }
     }
 
     fn call(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
@@ -118,6 +132,20 @@ impl Stage for OrtStage {
         let outputs = check::guard(self.engine, &name, "running", || self.call(inputs))?;
         check::tensors(&self.name, "output", &self.outputs, &outputs, &mut symbols)?;
         Ok(outputs)
+    }
+
+    fn operator_times(&mut self) -> Result<Option<Vec<OperatorTime>>, EngineError> {
+        // The folder goes when the profile was read.
+        let Some(_folder) = self.profile.take() else {
+            return Ok(None);
+        };
+        let ended = self.session.end_profiling();
+        let path = ended.map_err(|e| EngineError::Profile {
+            engine: self.engine,
+            stage: self.name.clone(),
+            detail: e.message().trim().to_owned(),
+        })?;
+        profile::read(&self.name, Path::new(&path)).map(Some)
     }
 }
 

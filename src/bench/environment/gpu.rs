@@ -4,6 +4,8 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bench::units::Bytes;
+
 /// Columns that are asked for, in the order of [`Gpu`]'s fields.
 const COLUMNS: &str =
     "name,driver_version,compute_cap,memory.total,clocks.sm,clocks.max.sm,power.limit";
@@ -30,26 +32,42 @@ pub struct Gpu {
 impl Gpu {
     /// The machine's GPUs; none where there is no `nvidia-smi`.
     pub(super) fn list() -> Vec<Self> {
-        let query = Command::new("nvidia-smi")
-            .args([
-                &format!("--query-gpu={COLUMNS}"),
-                "--format=csv,noheader,nounits",
-            ])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output();
-        match query {
-            Ok(output) if output.status.success() => {
-                parse(&String::from_utf8_lossy(&output.stdout))
-            }
-            _ => Vec::new(),
-        }
+        query(&format!("--query-gpu={COLUMNS}")).map_or_else(Vec::new, |csv| parse(&csv))
+    }
+
+    /// Memory of all GPUs that this process uses now; `None` where the driver does not tell.
+    pub fn process_bytes() -> Option<Bytes> {
+        let csv = query("--query-compute-apps=pid,used_memory")?;
+        used_by(&csv, std::process::id())
     }
 
     /// What tells it from another.
     pub(super) fn identity(&self) -> String {
         self.name.clone()
     }
+}
+
+/// What `nvidia-smi` answers.
+fn query(what: &str) -> Option<String> {
+    let query = Command::new("nvidia-smi")
+        .args([what, "--format=csv,noheader,nounits"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&query.stdout).into_owned();
+    query.status.success().then_some(text)
+}
+
+/// Bytes of one process in rows of process and MiB, one for each GPU that it uses.
+fn used_by(csv: &str, process: u32) -> Option<Bytes> {
+    let rows = csv.lines().filter_map(|row| {
+        let (pid, mib) = row.split_once(',')?;
+        let own = pid.trim().parse::<u32>().ok()? == process;
+        let mib: Bytes = mib.trim().parse().ok()?;
+        own.then_some(mib << 20)
+    });
+    rows.reduce(|a, b| a + b)
 }
 
 /// Rows of `--format=csv,noheader,nounits`.
@@ -95,5 +113,13 @@ mod tests {
         assert_eq!(gpus[1].driver.as_deref(), Some("540.4.0"));
         assert_eq!(gpus[1].clock_mhz, None);
         assert!(parse("").is_empty());
+    }
+
+    #[test]
+    fn a_process_may_use_several_gpus() {
+        let csv = "4242, 512\n17, 100\n4242, 256\n9, [N/A]\n";
+        assert_eq!(used_by(csv, 4242), Some(768 << 20));
+        assert_eq!(used_by(csv, 9), None);
+        assert_eq!(used_by("", 1), None);
     }
 }

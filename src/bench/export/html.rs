@@ -2,6 +2,7 @@
 
 mod chart;
 mod page;
+mod roofline;
 
 use std::fmt::Write;
 
@@ -17,7 +18,11 @@ pub(super) fn render(report: &Report) -> String {
     figures(&mut page, report);
     page.section("Latency distributions", &chart::distributions(report));
     page.section("Stage waterfall", &chart::waterfall(report));
+    if let Some(roofline) = &report.roofline {
+        page.section("Roofline", &roofline::chart(roofline));
+    }
     amortisation(&mut page, report);
+    power(&mut page, report);
     page.section("Memory", &chart::memory(report));
     let rows = table::environment(report);
     let rows = rows.into_iter().map(|(key, value)| [key.to_owned(), value]);
@@ -90,6 +95,30 @@ fn figures(page: &mut Page, report: &Report) {
         "Stages, milliseconds",
         &format!("<div class=\"scroll\">{table}</div>"),
     );
+}
+
+fn power(page: &mut Page, report: &Report) {
+    let sensors = report.power.iter().flat_map(|p| &p.sensors);
+    let rows: Vec<[String; 4]> = sensors
+        .flat_map(|s| {
+            let name = format!("{} ({})", s.sensor, s.covers);
+            let whole = (name, s.mean_w, s.peak_w, Some(s.joules_per_clip));
+            let rails = s
+                .rails
+                .iter()
+                .map(|r| (r.name.clone(), r.mean_w, r.peak_w, None));
+            std::iter::once(whole).chain(rails)
+        })
+        .map(|(name, mean, peak, joules)| {
+            let joules = joules.map_or_else(String::new, |j| format!("{j:.3}"));
+            [name, format!("{mean:.2}"), format!("{peak:.2}"), joules]
+        })
+        .collect();
+    if !rows.is_empty() {
+        let headers = ["sensor", "mean W", "peak W", "J per clip"];
+        let table = page::table(&headers, rows.into_iter(), "figures");
+        page.section("Power", &format!("<div class=\"scroll\">{table}</div>"));
+    }
 }
 
 fn amortisation(page: &mut Page, report: &Report) {

@@ -46,6 +46,36 @@ pub(super) fn render(report: &Report) -> String {
             );
         }
     }
+    for s in report.power.iter().flat_map(|p| &p.sensors) {
+        let _ = writeln!(
+            out,
+            "\n{} ({}): {:.2} W on average, {:.2} W at most, {:.3} J per clip",
+            s.sensor, s.covers, s.mean_w, s.peak_w, s.joules_per_clip
+        );
+    }
+    if let Some(roofline) = &report.roofline {
+        out.push('\n');
+        row(
+            &mut out,
+            ["stage", "GFLOP", "MB", "at least, ms", "measured over it"].map(str::to_owned),
+        );
+        row(
+            &mut out,
+            ["---", "---:", "---:", "---:", "---:"].map(str::to_owned),
+        );
+        for s in &roofline.stages {
+            row(
+                &mut out,
+                [
+                    s.name.clone(),
+                    format!("{:.3}", s.flops as f64 / 1e9),
+                    format!("{:.3}", s.bytes as f64 / 1e6),
+                    format!("{:.3}", s.bound.ms),
+                    format!("{:.2}", s.measured_over_bound),
+                ],
+            );
+        }
+    }
     if let Some(peak) = report.memory.peak_host_bytes {
         let _ = writeln!(out, "\nPeak memory of the process: {}", memory(peak));
     }

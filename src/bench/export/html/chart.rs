@@ -172,7 +172,7 @@ pub(super) fn memory(report: &Report) -> String {
     let whole = [
         ("loaded, before the first run", memory.loaded_host_bytes),
         ("peak of the process", memory.peak_host_bytes),
-        ("peak on the device", memory.peak_device_bytes),
+        ("on the GPU", memory.device_bytes),
     ];
     let told = whole
         .into_iter()
