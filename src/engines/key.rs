@@ -71,8 +71,6 @@ fn hexadecimal(digest: &[u8]) -> String {
 mod tests {
     use super::*;
     use socc_calibration::passes::Report;
-    use socc_calibration::passes::Report;
-    use socc_calibration::precision::Precision;
     use socc_calibration::precision::Precision;
     use socc_engines::tensorrt::{BuildOptions, Sm};
     use socc_exporter::model::Rate;
