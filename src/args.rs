@@ -1,6 +1,7 @@
 //! Command line arguments, as they are parsed.
 
 mod bench;
+mod build;
 mod calibrate;
 mod compare;
 mod eval;
@@ -8,6 +9,7 @@ mod precision;
 mod profile;
 mod roofline;
 mod sensitivity;
+mod window;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -18,6 +20,7 @@ use socc_engines::{Engine, Options, engine};
 use socc_exporter::model::Deformable;
 
 pub use bench::BenchArgs;
+pub use build::{Backend, BuildArgs};
 pub use calibrate::CalibrateArgs;
 pub use compare::CompareArgs;
 pub use eval::{EvalArgs, EvalCommand, EvalMergeArgs, EvalRunArgs};
@@ -25,6 +28,7 @@ pub use precision::PrecisionArgs;
 pub use profile::{ProfileArgs, StageFile};
 pub use roofline::RooflineArgs;
 pub use sensitivity::SensitivityArgs;
+pub use window::WindowArgs;
 
 /// Deployment compiler for SOC++: segments, in every frame of a video, the object that a sentence
 /// describes.
@@ -63,6 +67,8 @@ pub enum Command {
     Sensitivity(SensitivityArgs),
     /// Write a full-size checkpoint with made-up weights, to measure the real size
     Synth(SynthArgs),
+    /// Build TensorRT engines of a bundle's stages
+    Build(BuildArgs),
     /// Fetch the library of an optional engine
     Setup(SetupArgs),
     /// List the engines: present or not, version, what to install
@@ -84,9 +90,14 @@ impl Command {
             Self::Roofline(args) => &args.engine,
             Self::Eval(EvalArgs::Run(args)) => &args.engine,
             Self::Eval(EvalArgs::Sub(_)) => return false,
-            Self::Inspect(_) | Self::Export(_) | Self::Synth(_) | Self::Compare(_) => return false,
+            Self::Build(_)
+            | Self::Inspect(_)
+            | Self::Export(_)
+            | Self::Synth(_)
+            | Self::Compare(_) => return false,
         };
-        matches!(engine.engine.as_str(), "onnxruntime" | "ort")
+        let name = engine.engine.split(':').next();
+        matches!(name, Some("onnxruntime" | "ort"))
     }
 }
 
@@ -125,9 +136,10 @@ pub struct ModelArgs {
 /// More threads than any machine has cores for are a slip of the finger, and cost memory each.
 const MAX_THREADS: usize = 1024;
 
-#[derive(Args)]
+#[derive(Clone, Args)]
 pub struct EngineArgs {
-    /// Back end: embedded, onnxruntime or tract
+    /// Back end: embedded, onnxruntime, onnxruntime:cuda, onnxruntime:tensorrt, tensorrt-rtx, tensorrt
+    /// or tract; `socc doctor` tells which are there
     #[arg(long, value_name = "NAME", default_value = "embedded")]
     pub engine: String,
     /// CPU threads [default: as many as there are cores]
@@ -136,6 +148,15 @@ pub struct EngineArgs {
     /// ONNX Runtime's shared library, instead of the one that is found
     #[arg(long, value_name = "FILE")]
     pub onnxruntime_library: Option<PathBuf>,
+    /// Folder that `socc build` wrote, for tensorrt-rtx and tensorrt [default: BUNDLE/engines]
+    #[arg(long, value_name = "ENGINES")]
+    pub engines: Option<PathBuf>,
+    /// Which GPU, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub device: usize,
+    /// Capture runs that repeat as CUDA graphs, with tensorrt-rtx and tensorrt
+    #[arg(long)]
+    pub cuda_graphs: bool,
 }
 
 impl EngineArgs {
@@ -154,6 +175,9 @@ impl EngineArgs {
         Ok(Options {
             threads: self.threads,
             onnxruntime_library: self.onnxruntime_library.clone(),
+            device: self.device,
+            plans: self.engines.clone(),
+            cuda_graphs: self.cuda_graphs,
             profile: false,
         })
     }
@@ -264,6 +288,8 @@ pub struct RunArgs {
     /// Frames to take at most [default: all]
     #[arg(long, value_name = "N")]
     pub frames: Option<usize>,
+    #[command(flatten)]
+    pub window: WindowArgs,
     /// Give the model the frames in their own size
     #[arg(long)]
     pub no_resize: bool,
@@ -316,7 +342,7 @@ pub struct SynthArgs {
 
 #[derive(Args)]
 pub struct SetupArgs {
-    /// The engine: onnxruntime
+    /// onnxruntime, tensorrt-rtx, or libclang, whose environment variables are printed for `eval`
     pub engine: String,
 }
 

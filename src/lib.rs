@@ -8,6 +8,7 @@ pub mod bench;
 pub mod bundle;
 pub mod calibrate;
 pub mod dataset;
+pub mod engines;
 pub mod evaluate;
 pub mod host;
 pub mod lowering;

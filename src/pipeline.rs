@@ -1,6 +1,8 @@
 //! The staged pipeline: text once per expression, backbone once per clip, the rest once for each
 //! pair.
 
+mod chunks;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +14,8 @@ use socc_engines::{
 };
 use socc_exporter::model::Rate;
 use socc_exporter::tensor::TensorSpec;
+
+pub use chunks::PER_FRAME;
 
 /// Tensors by name.
 pub type Values = BTreeMap<String, Tensor>;
@@ -142,7 +146,7 @@ impl Pipeline {
     /// A value is missing, or the engine fails.
     pub fn run_stage(&mut self, name: &str, values: &mut Values) -> Result<()> {
         if let Some(number) = self.stages.iter().position(|c| c.name == name) {
-            let run = self.stages[number].run(number, values)?;
+            let run = self.stages[number].run(self.engine.as_ref(), number, values)?;
             self.runs.push(run);
         }
         Ok(())
@@ -275,7 +279,7 @@ impl Pipeline {
     fn run(&mut self, rate: Rate, values: &mut Values) -> Result<()> {
         for number in 0..self.stages.len() {
             if self.stages[number].rate == rate {
-                let run = self.stages[number].run(number, values)?;
+                let run = self.stages[number].run(self.engine.as_ref(), number, values)?;
                 self.runs.push(run);
             }
         }
@@ -285,10 +289,13 @@ impl Pipeline {
 
 impl Compiled {
     /// Takes its operands from `values` and adds its results. `number` is its place in the pipeline.
-    fn run(&mut self, number: usize, values: &mut Values) -> Result<StageRun> {
+    fn run(&mut self, engine: &dyn Engine, number: usize, values: &mut Values) -> Result<StageRun> {
         let inputs = operands(self.stage.as_ref(), &self.name, values)?;
         let start = Instant::now();
-        let outputs = self.stage.run(&inputs)?;
+        let outputs = match chunks::chunked(&self.name, &*self.stage, &inputs) {
+            Some(frames) => chunks::run(engine, &mut *self.stage, &inputs, frames)?,
+            None => self.stage.run(&inputs)?,
+        };
         let run = StageRun {
             stage: number,
             start,
@@ -419,14 +426,27 @@ pub struct Window {
 /// Windows of `length` frames over `total`: side by side, the last one moved back so that it ends
 /// with the video. A shorter video is one window, completed by its last frame.
 pub fn windows(total: usize, length: usize) -> Vec<Window> {
-    (0..total)
-        .step_by(length.max(1))
-        .map(|start| Window {
-            first: start.min(total.saturating_sub(length)),
+    overlapping_windows(total, length, 0)
+}
+
+/// Windows as by [`windows`], but each begins `overlap` frames before the first that it answers for (at
+/// most `length - 1`), the first one excepted: a window answers for what the one before it has not seen.
+pub fn overlapping_windows(total: usize, length: usize, overlap: usize) -> Vec<Window> {
+    let length = length.max(1);
+    let step = length - overlap.min(length - 1);
+    let mut windows = Vec::new();
+    let mut start = 0;
+    while start < total {
+        let own = if start == 0 { length } else { step };
+        let end = (start + own).min(total);
+        windows.push(Window {
+            first: end.saturating_sub(length),
             start,
-            len: length.min(total - start),
-        })
-        .collect()
+            len: end - start,
+        });
+        start = end;
+    }
+    windows
 }
 
 /// Frames of a window, `[length, 3, H, W]`.
@@ -458,6 +478,24 @@ mod tests {
             for w in all {
                 assert!(w.first <= w.start && w.start + w.len <= (w.first + length).min(total));
             }
+        }
+    }
+
+    #[test]
+    fn windows_overlap_by_what_was_asked_for() {
+        let all = overlapping_windows(20, 8, 3);
+        let places: Vec<[usize; 3]> = all.iter().map(|w| [w.first, w.start, w.len]).collect();
+        assert_eq!(places, [[0, 0, 8], [5, 8, 5], [10, 13, 5], [12, 18, 2]]);
+        for (total, length, overlap) in [(20, 8, 7), (3, 8, 2), (9, 8, 100), (16, 8, 0), (5, 1, 0)]
+        {
+            let mut next = 0;
+            for w in overlapping_windows(total, length, overlap) {
+                assert_eq!(w.start, next);
+                assert!(w.first <= w.start && w.start + w.len <= w.first + length);
+                assert!(w.start == 0 || w.start - w.first >= overlap.min(length - 1).min(w.start));
+                next += w.len;
+            }
+            assert_eq!(next, total);
         }
     }
 }

@@ -3,7 +3,18 @@
 use ndarray::{ArrayView2, ArrayView4, Axis};
 use serde::Serialize;
 
-use crate::pipeline::{Pipeline, PipelineError, Segmentation, Values, window_frames, windows};
+use crate::pipeline::{
+    Pipeline, PipelineError, Segmentation, Values, overlapping_windows, window_frames,
+};
+
+/// How a long clip is cut into windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Windowing {
+    /// Frames of a window.
+    pub frames: usize,
+    /// Frames that a window shares with the one before it, which answers for them.
+    pub overlap: usize,
+}
 
 /// What was found for one expression.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,8 +60,8 @@ pub struct Found<'a> {
 /// Receives what is found, frame by frame.
 pub type Sink<'a, E> = &'a mut dyn FnMut(Found<'_>) -> Result<(), E>;
 
-/// Runs frames `[N, 3, H, W]` and encoded sentences through a pipeline, window by window: each
-/// window's backbone runs once, whatever the number of sentences.
+/// Runs frames `[N, 3, H, W]` and encoded sentences through a pipeline, window by window, as
+/// [`overlapping_windows`] cuts them: each window's backbone runs once, whatever the number of sentences.
 ///
 /// # Errors
 /// The engine fails, or `sink` does.
@@ -58,11 +69,12 @@ pub fn segment<E: From<PipelineError>>(
     pipeline: &mut Pipeline,
     frames: ArrayView4<u8>,
     texts: &[Values],
+    overlap: usize,
     sink: Sink<'_, E>,
 ) -> Result<Vec<Answer>, E> {
     let length = pipeline.frames();
     let mut answers: Vec<Vec<(WindowAnswer, Vec<[f32; 4]>)>> = vec![Vec::new(); texts.len()];
-    for window in windows(frames.len_of(Axis(0)), length) {
+    for window in overlapping_windows(frames.len_of(Axis(0)), length, overlap) {
         let clip = pipeline.encode_clip(window_frames(frames, window, length))?;
         let skip = window.start - window.first;
         for (k, text) in texts.iter().enumerate() {

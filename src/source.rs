@@ -14,9 +14,10 @@ use socc_exporter::model::{self, Deformable, Rate, Request, STAGES};
 use socc_exporter::onnx::{self, OnnxError};
 
 use crate::bundle::{Bundle, BundleError, Manifest, ModelFacts, StageEntry};
+use crate::engines::{self, EnginesError};
 use crate::host::HostError;
 use crate::host::tokenizer::TextTokenizer;
-use crate::pipeline::{Pipeline, PipelineError, StageInput};
+use crate::pipeline::{PER_FRAME, Pipeline, PipelineError, StageInput};
 
 /// Why a source cannot be opened or compiled.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,19 @@ pub enum SourceError {
     /// A stage cannot be compiled.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// The bundle's plans cannot be used.
+    #[error(transparent)]
+    Engines(#[from] EnginesError),
+    /// The engine runs plans, which a checkpoint has none of.
+    #[error(
+        "engine `{engine}` runs what `socc build` makes of a bundle, and {path} is a checkpoint; run `socc export`, then `socc build`"
+    )]
+    NeedsPlans {
+        /// The engine.
+        engine: String,
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// No tokenizer is known.
     #[error(
         "{path} comes without a tokenizer; give the folder of the text encoder's tokenizer files with --tokenizer"
@@ -251,17 +265,23 @@ impl Source {
     }
 
     /// Compiles all stages for `request` on `engine`; `compiled` hears each stage's name when it is
-    /// ready. A bundle has its own lowering and outputs, whatever the request says of them.
+    /// ready. Of a checkpoint, stages that look at one frame at a time run long clips in chunks. A bundle has its own lowering and outputs, whatever the request says of them.
+    ///
+    /// For an engine that runs plans, those of the bundle's stages are taken instead of the graphs.
     ///
     /// # Errors
-    /// A bundle was exported for another clip; a stage cannot be emitted or compiled.
+    /// A bundle was exported for another clip, or has no plans where they are needed; a stage cannot be emitted or
+    /// compiled.
     pub fn compile(
         &self,
         engine: impl Into<Arc<dyn Engine>>,
         request: &Request,
         compiled: &mut dyn FnMut(&str),
     ) -> Result<Pipeline> {
-        let stages = STAGES.map(|(name, _)| (name, *request));
+        let mut stages = STAGES.map(|(name, _)| (name, *request));
+        if self.manifest().is_none() {
+            chunk_frames(&mut stages);
+        }
         self.compile_stages(engine, &stages, compiled)
     }
 
@@ -278,15 +298,27 @@ impl Source {
     ) -> Result<Pipeline> {
         match self {
             Self::Bundle { bundle, .. } => {
+                let engine = engine.into();
+                let files = match engine.plans() {
+                    Some(target) => engines::plans(bundle, &target)?,
+                    None => graphs(bundle),
+                };
+                let entries: Vec<_> = bundle.manifest.stages.iter().zip(files).collect();
                 let stages = wanted.iter().filter_map(|(name, request)| {
-                    let mut entries = bundle.manifest.stages.iter();
-                    let entry = entries.find(|entry| entry.name == *name)?;
+                    let (entry, file) = entries.iter().find(|(entry, _)| entry.name == *name)?;
                     let fits = check_fixed(bundle, request);
-                    Some(fits.map(|()| stage_input(bundle, entry)))
+                    Some(fits.map(|()| stage_input(entry, file.clone())))
                 });
                 Pipeline::compile(engine, stages, compiled)
             }
             Self::Checkpoint(model) => {
+                let engine = engine.into();
+                if engine.plans().is_some() {
+                    return Err(SourceError::NeedsPlans {
+                        engine: engine.name().to_owned(),
+                        path: self.path().to_owned(),
+                    });
+                }
                 let arch = &model.described.architecture;
                 let graphs = wanted.iter().map(|(name, request)| {
                     model::build_stage(&model.checkpoint, arch, request, name)
@@ -348,13 +380,31 @@ impl Source {
     }
 }
 
-fn stage_input(bundle: &Bundle, entry: &StageEntry) -> StageInput {
+/// Frames that the stages which look at one frame at a time run at once.
+pub const FRAMES_AT_ONCE: usize = 32;
+
+/// Has the stages of [`PER_FRAME`] run at most [`FRAMES_AT_ONCE`] frames at once.
+pub fn chunk_frames(stages: &mut [(&str, Request)]) {
+    for (name, request) in stages {
+        if PER_FRAME.contains(name) {
+            request.frames = request.frames.min(FRAMES_AT_ONCE);
+        }
+    }
+}
+
+/// The model file of each stage.
+fn graphs(bundle: &Bundle) -> Vec<PathBuf> {
+    let stages = bundle.manifest.stages.iter();
+    stages.map(|entry| bundle.model_path(entry)).collect()
+}
+
+fn stage_input(entry: &StageEntry, file: PathBuf) -> StageInput {
     StageInput {
         name: entry.name.clone(),
         rate: entry.rate,
         inputs: entry.inputs.clone(),
         outputs: entry.outputs.clone(),
-        source: ModelSource::File(bundle.model_path(entry)),
+        source: ModelSource::File(file),
     }
 }
 

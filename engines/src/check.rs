@@ -150,12 +150,12 @@ fn message(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-fn list(specs: &[TensorSpec]) -> String {
+pub(crate) fn list(specs: &[TensorSpec]) -> String {
     let names: Vec<_> = specs.iter().map(|s| s.name.as_str()).collect();
     names.join(", ")
 }
 
-fn shape(dims: &[Dim]) -> String {
+pub(crate) fn shape(dims: &[Dim]) -> String {
     let dims: Vec<_> = dims.iter().map(ToString::to_string).collect();
     format!("[{}]", dims.join(", "))
 }

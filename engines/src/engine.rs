@@ -7,11 +7,12 @@ use socc_exporter::tensor::TensorSpec;
 
 use crate::error::EngineError;
 use crate::tensor::{HostTensor, Tensor};
+use crate::tensorrt::Sm;
 
 /// Where a stage's ONNX graph is.
 #[derive(Debug, Clone)]
 pub enum ModelSource {
-    /// An `.onnx` file with its external data beside it.
+    /// An `.onnx` file with its external data beside it; for an engine that has [`Engine::plans`], a plan.
     File(PathBuf),
     /// A graph in memory.
     Memory {
@@ -43,8 +44,27 @@ pub struct Options {
     pub threads: Option<usize>,
     /// ONNX Runtime's shared library, instead of the one that the search finds (see [`crate::onnxruntime`]).
     pub onnxruntime_library: Option<PathBuf>,
+    /// Which GPU, counted from 0 as the driver counts them, for engines that compute on one.
+    pub device: usize,
+    /// Folder of plans for [`Engine::plans`].
+    pub plans: Option<PathBuf>,
+    /// Whether runs that repeat are captured as CUDA graphs, where the engine can do that.
+    pub cuda_graphs: bool,
     /// Whether stages time their operators, which slows them; see [`Stage::operator_times`].
     pub profile: bool,
+}
+
+/// What plans have to be for, so that an engine can run them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanTarget {
+    /// `tensorrt-rtx` or `tensorrt`.
+    pub backend: &'static str,
+    /// Version of the library.
+    pub tensorrt_version: String,
+    /// The GPU.
+    pub sm: Sm,
+    /// Where they are, where [`Options::plans`] said so.
+    pub folder: Option<PathBuf>,
 }
 
 /// Time of one operator of a stage, over all runs since the stage was compiled.
@@ -67,6 +87,12 @@ pub trait Engine: Send + Sync {
 
     /// Version of the back end.
     fn version(&self) -> String;
+
+    /// What the plans must be for that this engine runs; `None` where it compiles graphs itself. Such an engine takes
+    /// [`ModelSource::File`] for a plan, which the caller has found to be of the graph and for this target.
+    fn plans(&self) -> Option<PlanTarget> {
+        None
+    }
 
     /// Whether float16 graphs are computed in float16, or at least rounded to it after every node. An engine that widens
     /// them to float32 gives their masks, but does not show what they cost.

@@ -158,6 +158,26 @@ pub enum EngineError {
         /// The panic's message.
         detail: String,
     },
+    /// A stage's plan takes or gives something else than the stage.
+    #[error(
+        "stage `{stage}`: the plan is not that of its graph: {detail}; build it again with `socc build`"
+    )]
+    Plan {
+        /// Stage name.
+        stage: String,
+        /// Tensor, expected and got.
+        detail: String,
+    },
+    /// A graph for an engine that runs plans.
+    #[error(
+        "stage `{stage}`: engine `{engine}` runs plans, not graphs; export a bundle and build its plans with `socc build`"
+    )]
+    NeedsPlan {
+        /// Engine name.
+        engine: &'static str,
+        /// Stage name.
+        stage: String,
+    },
     /// The times of a stage's operators could not be had.
     #[error("stage `{stage}`: the profile of engine `{engine}` cannot be read: {detail}")]
     Profile {
@@ -178,6 +198,14 @@ pub enum EngineError {
         /// Its shape.
         shape: Vec<usize>,
     },
+    /// A tensor could not be brought to an engine's device.
+    #[error("cannot copy a tensor to the device of engine `{engine}`: {detail}")]
+    Upload {
+        /// Engine name.
+        engine: &'static str,
+        /// The reason.
+        detail: String,
+    },
     /// An engine's buffer could not be brought to the CPU.
     #[error("cannot copy a tensor of engine `{engine}` to the CPU: {detail}")]
     Download {
@@ -186,9 +214,11 @@ pub enum EngineError {
         /// The reason.
         detail: String,
     },
-    /// `socc setup onnxruntime` could not finish; nothing was left behind.
-    #[error("cannot set up ONNX Runtime: {detail}; {remedy}")]
+    /// `socc setup` could not finish; nothing was left behind.
+    #[error("cannot set up {title}: {detail}; {remedy}")]
     Setup {
+        /// What was to be set up.
+        title: &'static str,
         /// What failed.
         detail: String,
         /// What to do.

@@ -8,11 +8,14 @@
 //! |---|---|---|
 //! | `embedded` | `rten` | pure Rust, always there |
 //! | `onnxruntime` | `ort` | Microsoft's library, opened at run time |
+//! | `onnxruntime:cuda`, `onnxruntime:tensorrt` | `ort:...` | its providers for NVIDIA's GPUs; never the CPU |
+//! | `tensorrt-rtx`, `tensorrt` | | plans that `socc build` made, with the cargo features of these names |
 //! | `tract` | | pure Rust, with cargo feature `tract` |
 //!
 //! Graph inputs and outputs are float32, int64, int32 or uint8; within a graph an engine may use what it likes.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod cache;
 mod check;
 pub mod embedded;
 mod engine;
@@ -20,10 +23,15 @@ mod error;
 pub mod onnxruntime;
 mod registry;
 mod tensor;
+#[allow(unsafe_code)] // The one place that calls C.
+pub mod tensorrt;
 #[cfg(feature = "tract")]
 pub mod tract;
+mod wheel;
 
-pub use engine::{Breakdown, Engine, ModelSource, OperatorTime, Options, Stage, StageModel};
+pub use engine::{
+    Breakdown, Engine, ModelSource, OperatorTime, Options, PlanTarget, Stage, StageModel,
+};
 pub use error::EngineError;
 pub use registry::{EngineStatus, available, engine};
 pub use tensor::{Buffer, HostTensor, Tensor, host};

@@ -3,7 +3,8 @@
 use crate::embedded;
 use crate::engine::{Engine, Options};
 use crate::error::EngineError;
-use crate::onnxruntime;
+use crate::onnxruntime::{self, OnnxRuntime, Provider};
+use crate::tensorrt::{self, Variant};
 #[cfg(feature = "tract")]
 use crate::tract;
 
@@ -23,45 +24,83 @@ pub struct EngineStatus {
 }
 
 /// Every name that some build accepts, and the engine that it means.
-const NAMES: [(&str, &str); 5] = [
-    (embedded::NAME, embedded::NAME),
-    ("rten", embedded::NAME),
-    (onnxruntime::NAME, onnxruntime::NAME),
-    ("ort", onnxruntime::NAME),
-    ("tract", "tract"),
+const NAMES: [(&str, Kind); 11] = [
+    (embedded::NAME, Kind::Embedded),
+    ("rten", Kind::Embedded),
+    (Provider::Cpu.engine(), Kind::OnnxRuntime(Provider::Cpu)),
+    ("ort", Kind::OnnxRuntime(Provider::Cpu)),
+    (Provider::Cuda.engine(), Kind::OnnxRuntime(Provider::Cuda)),
+    ("ort:cuda", Kind::OnnxRuntime(Provider::Cuda)),
+    (
+        Provider::TensorRt.engine(),
+        Kind::OnnxRuntime(Provider::TensorRt),
+    ),
+    ("ort:tensorrt", Kind::OnnxRuntime(Provider::TensorRt)),
+    (Variant::Rtx.name(), Kind::TensorRt(Variant::Rtx)),
+    (
+        Variant::Enterprise.name(),
+        Kind::TensorRt(Variant::Enterprise),
+    ),
+    ("tract", Kind::Tract),
 ];
 
-/// Finds an engine: `embedded` (or `rten`), `onnxruntime` (or `ort`), `tract`.
+/// What a name means.
+#[derive(Clone, Copy)]
+enum Kind {
+    Embedded,
+    OnnxRuntime(Provider),
+    TensorRt(Variant),
+    Tract,
+}
+
+/// Finds an engine: `embedded` (or `rten`), `onnxruntime` (or `ort`) with or without `:cuda` or `:tensorrt`,
+/// `tensorrt-rtx`, `tensorrt`, `tract`.
 ///
 /// # Errors
 /// When no engine has the name, or the engine cannot be used on this machine.
 pub fn engine(name: &str, options: &Options) -> Result<Box<dyn Engine>, EngineError> {
     let known = NAMES.iter().find(|(alias, _)| *alias == name);
-    match known.map(|(_, engine)| *engine) {
-        Some(embedded::NAME) => Ok(Box::new(embedded::Embedded::new(options))),
-        Some(onnxruntime::NAME) => Ok(Box::new(onnxruntime::OnnxRuntime::new(options)?)),
-        #[cfg(feature = "tract")]
-        Some("tract") => Ok(Box::new(tract::Tract::new(options))),
-        #[cfg(not(feature = "tract"))]
-        Some("tract") => Err(EngineError::Unavailable {
-            engine: "tract",
-            detail: "this build does not contain it".into(),
-            remedy: TRACT_INSTALL.into(),
-        }),
-        _ => Err(EngineError::Unknown {
+    match known.map(|(_, kind)| *kind) {
+        Some(Kind::Embedded) => Ok(Box::new(embedded::Embedded::new(options))),
+        Some(Kind::OnnxRuntime(provider)) => Ok(Box::new(OnnxRuntime::on(provider, options)?)),
+        Some(Kind::TensorRt(variant)) => tensorrt::run::open(variant, options),
+        Some(Kind::Tract) => tract_engine(options),
+        None => Err(EngineError::Unknown {
             name: name.to_string(),
             nearest: nearest(name),
-            known: "embedded (rten), onnxruntime (ort), tract".into(),
+            known: "embedded (rten), onnxruntime (ort), onnxruntime:cuda, onnxruntime:tensorrt, tensorrt-rtx, tensorrt, tract".into(),
         }),
     }
+}
+
+#[cfg(feature = "tract")]
+fn tract_engine(options: &Options) -> Result<Box<dyn Engine>, EngineError> {
+    Ok(Box::new(tract::Tract::new(options)))
+}
+
+#[cfg(not(feature = "tract"))]
+fn tract_engine(_options: &Options) -> Result<Box<dyn Engine>, EngineError> {
+    Err(EngineError::Unavailable {
+        engine: "tract",
+        detail: "this build does not contain it".into(),
+        remedy: TRACT_INSTALL.into(),
+    })
 }
 
 #[cfg(not(feature = "tract"))]
 const TRACT_INSTALL: &str = "build socc with `--features tract`";
 
-/// Every engine and whether it can be used here. Opens ONNX Runtime's library to learn its version.
+/// Every engine and whether it can be used here. Opens the libraries to learn their versions.
 pub fn available() -> Vec<EngineStatus> {
-    vec![embedded::status(), onnxruntime::status(), tract_status()]
+    vec![
+        embedded::status(),
+        onnxruntime::status(Provider::Cpu),
+        onnxruntime::status(Provider::Cuda),
+        onnxruntime::status(Provider::TensorRt),
+        tract_status(),
+        tensorrt::status(Variant::Rtx),
+        tensorrt::status(Variant::Enterprise),
+    ]
 }
 
 #[cfg(feature = "tract")]
@@ -87,7 +126,7 @@ fn nearest(name: &str) -> Option<String> {
         .iter()
         .map(|(known, _)| (edits(&name, known), *known))
         .min()?;
-    (distance * 2 <= known.len()).then(|| known.to_string())
+    (distance * 2 < known.len()).then(|| known.to_string())
 }
 
 /// Levenshtein distance in characters.
@@ -118,6 +157,10 @@ mod tests {
         };
         assert!(message("onnxrutime").contains("did you mean `onnxruntime`?"));
         assert!(message("Embeded").contains("did you mean `embedded`?"));
+        assert!(message("tensor-rt").contains("did you mean `tensorrt`?"));
+        assert!(message("tensorrt_rtx").contains("did you mean `tensorrt-rtx`?"));
+        assert!(message("onnxruntime:cude").contains("did you mean `onnxruntime:cuda`?"));
+        assert!(message("ort:tensort").contains("did you mean `ort:tensorrt`?"));
         let far = message("tensorflow");
         assert!(
             far.contains("unknown engine `tensorflow`;") && far.contains("embedded"),
@@ -137,6 +180,6 @@ mod tests {
         let status = available();
         assert_eq!(status[0].name, "embedded");
         assert!(status[0].present);
-        assert_eq!(status.len(), 3);
+        assert_eq!(status.len(), 7);
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 use socc::dataset::Benchmark;
 
-use super::{EngineArgs, Lowering, SourceArgs};
+use super::{EngineArgs, Lowering, SourceArgs, WindowArgs};
 
 /// `socc eval`, or `socc eval merge`.
 pub enum EvalArgs {
@@ -94,6 +94,8 @@ pub struct EvalRunArgs {
     pub output: PathBuf,
     #[command(flatten)]
     pub engine: EngineArgs,
+    #[command(flatten)]
+    pub window: WindowArgs,
     /// Videos that are computed at the same time, each with its own copy of the model's weights
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub jobs: usize,

@@ -22,7 +22,8 @@ use crate::pipeline::{Values, window_frames, windows};
 
 pub use error::{CalibrateError, Result};
 pub use selection::spread;
-pub use stage::{ObservedStage, Options};
+use stage::ObservedStage;
+pub use stage::Options;
 
 /// A sentence and its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,9 +26,9 @@ pub struct Options {
 const TOKENS: usize = 64;
 
 /// A compiled stage whose every value can be seen.
-pub struct ObservedStage {
-    pub(super) name: String,
-    pub(super) rate: Rate,
+pub(super) struct ObservedStage {
+    pub name: String,
+    pub rate: Rate,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
     segments: Vec<Segment>,
@@ -43,7 +43,7 @@ struct Segment {
 
 impl ObservedStage {
     /// Cuts and compiles a stage's graph.
-    pub(super) fn compile(
+    pub fn compile(
         graph: &Graph,
         rate: Rate,
         engine: &dyn Engine,
@@ -76,7 +76,7 @@ impl ObservedStage {
     }
 
     /// Segments that the stage is cut into.
-    pub(super) fn segments(&self) -> usize {
+    pub fn segments(&self) -> usize {
         self.segments.len()
     }
 
@@ -85,7 +85,7 @@ impl ObservedStage {
     ///
     /// # Errors
     /// A value is missing, the engine fails, or an activation is NaN or infinite.
-    pub(super) fn run(
+    pub fn run(
         &mut self,
         values: &mut Values,
         seen: &mut StageObservations,

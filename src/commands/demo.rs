@@ -63,6 +63,7 @@ pub fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
             width: width as usize,
         },
         deformable: Default::default(),
+        window: None,
         sentences: Sentences {
             texts: &texts,
             tokens: &tokens,

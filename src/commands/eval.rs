@@ -12,6 +12,7 @@ use socc::evaluate::record::{FORMAT, Identity};
 use socc::evaluate::report::Report;
 use socc::evaluate::run::{Job, pending};
 use socc::evaluate::store::{Store, merge};
+use socc::segment::Windowing;
 use socc::source::Source;
 use socc_engines::Engine;
 
@@ -47,7 +48,8 @@ fn evaluate(args: &EvalRunArgs) -> anyhow::Result<ExitCode> {
     if dataset.videos.is_empty() {
         bail!("split {split} of {} has no videos", args.root.display());
     }
-    let identity = identity(args, &dataset, &source, &*engine)?;
+    let window = args.window.windowing(&source)?;
+    let identity = identity(args, &dataset, &source, &*engine, window)?;
     let (store, mut records) = Store::open(&args.output, &identity, args.resume)?;
     let own: Vec<&str> = identity.own().collect();
     let videos = pending(&dataset, &own, |video| records.contains_key(video));
@@ -56,6 +58,7 @@ fn evaluate(args: &EvalRunArgs) -> anyhow::Result<ExitCode> {
         source: &source,
         engine,
         deformable: args.deformable.into(),
+        window,
         rule: rule(&source),
         jobs: args.jobs,
         pipelines: args.keep_shapes,
@@ -109,9 +112,8 @@ fn open_engine(args: &EngineArgs, jobs: usize) -> anyhow::Result<Arc<dyn Engine>
     let shared = (jobs > 1).then(|| (cores / jobs).max(1));
     let threads = args.threads.or(shared);
     let engine = EngineArgs {
-        engine: args.engine.clone(),
         threads,
-        onnxruntime_library: args.onnxruntime_library.clone(),
+        ..args.clone()
     };
     Ok(Arc::from(engine.open()?))
 }
@@ -131,6 +133,7 @@ fn identity(
     dataset: &Dataset,
     source: &Source,
     engine: &dyn Engine,
+    window: Option<Windowing>,
 ) -> anyhow::Result<Identity> {
     let (checkpoint, form) = match source {
         Source::Bundle { bundle, .. } => {
@@ -142,6 +145,12 @@ fn identity(
             (m.checkpoint.fingerprint.clone(), form)
         }
         Source::Checkpoint(model) => (model.checkpoint.fingerprint()?, "checkpoint".to_owned()),
+    };
+    let form = match window {
+        Some(Windowing { frames, overlap }) => {
+            format!("{form}, in windows of {frames} frames that share {overlap}")
+        }
+        None => form,
     };
     let names = dataset.videos.iter().map(|v| v.name.clone());
     Ok(Identity {

@@ -11,7 +11,7 @@ use socc::host::resize::{frames_tensor, resize};
 use socc::metrics::{Score, score};
 use socc::pipeline::{Pipeline, Values};
 use socc::results::Results;
-use socc::segment::{Answer, segment};
+use socc::segment::{Answer, Windowing, segment};
 use socc::source::Source;
 use socc_engines::Engine;
 use socc_exporter::model::{Deformable, Request, STAGES};
@@ -30,6 +30,8 @@ pub struct Job<'a> {
     /// Size that the model sees.
     pub size: Size,
     pub deformable: Deformable,
+    /// Cuts a longer clip into windows.
+    pub window: Option<Windowing>,
     pub sentences: Sentences<'a>,
     pub out: &'a Path,
     /// When the command began, and what was spent so far.
@@ -148,8 +150,14 @@ impl Job<'_> {
         let resizing = Instant::now();
         let frames = model_frames(self.clip, self.size);
         self.read_ms += since_ms(resizing);
-        let (expressions, write) =
-            segment_all(&mut pipeline, frames.view(), sentences, &mut results)?;
+        let overlap = self.window.map_or(0, |w| w.overlap);
+        let (expressions, write) = segment_all(
+            &mut pipeline,
+            frames.view(),
+            sentences,
+            overlap,
+            &mut results,
+        )?;
         let (width, height) = self.clip.size();
         let result = JobResult {
             socc: env!("CARGO_PKG_VERSION"),
@@ -177,7 +185,8 @@ impl Job<'_> {
 
     /// What to compile for.
     fn request(&self) -> Request {
-        let (frames, size) = (self.clip.frames.len(), self.size);
+        let most = self.window.map_or(usize::MAX, |w| w.frames);
+        let (frames, size) = (self.clip.frames.len().min(most), self.size);
         let mut request = self.source.request(frames, size.height, size.width);
         if self.source.manifest().is_none() {
             request.deformable = self.deformable;
@@ -192,6 +201,7 @@ fn segment_all(
     pipeline: &mut Pipeline,
     frames: ArrayView4<u8>,
     sentences: Sentences<'_>,
+    overlap: usize,
     results: &mut Results<'_>,
 ) -> anyhow::Result<(Vec<ExpressionResult>, f64)> {
     let Sentences {
@@ -203,7 +213,7 @@ fn segment_all(
     let encoded = encode_texts(pipeline, tokens)?;
     let mut write = 0.0;
     let mut masks: Vec<Vec<GrayImage>> = vec![Vec::new(); texts.len()];
-    let answers = segment::<anyhow::Error>(pipeline, frames, &encoded, &mut |found| {
+    let answers = segment::<anyhow::Error>(pipeline, frames, &encoded, overlap, &mut |found| {
         let begin = Instant::now();
         let mask = results.add(&found)?;
         if !truth.is_empty() {

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod bench;
+mod build;
 mod calibrate;
 mod compare;
 mod demo;
@@ -34,6 +35,7 @@ const DIFFERENT: u8 = 1;
 /// Runs a command.
 pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Build(args) => build::build(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Export(args) => export::export(&args),
         Command::Calibrate(args) => calibrate::calibrate(&args),

@@ -28,6 +28,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         size: model_size(&source, &clip, args.no_resize)?,
         clip: &clip,
         deformable: args.deformable.into(),
+        window: args.window.windowing(&source)?,
         sentences: Sentences {
             texts: &args.expressions,
             tokens: &tokens,

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use socc::source::Source;
 use socc::verify::{self, Case, ExpressionReport, Report, Tolerance};
+use socc_calibration::precision::Precision;
 use socc_exporter::model::STAGES;
 
 use super::table::Table;
@@ -29,7 +31,7 @@ pub fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let mut pipeline = source.compile(engine, &request, &mut |_| bar.inc(1))?;
     bar.set_message("running the case");
     let tokens = |text: &str| tokenizer.as_ref()?.encode(text, max_tokens).ok();
-    let report = verify::run(&case, &mut pipeline, Tolerance::FP32, &tokens);
+    let report = verify::run(&case, &mut pipeline, tolerance(&source), &tokens);
     bar.finish_and_clear();
     let report = report?;
     if args.json {
@@ -41,6 +43,13 @@ pub fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(DIFFERENT),
     })
+}
+
+/// By the least precise stage.
+fn tolerance(source: &Source) -> Tolerance {
+    let stages = source.manifest().map_or(&[][..], |m| &m.stages);
+    let least = stages.iter().map(|s| s.precision).max();
+    Tolerance::of(least.unwrap_or(Precision::Fp32))
 }
 
 fn word(passed: bool) -> String {

@@ -1,5 +1,7 @@
 //! Frames of a video from a folder of pictures, with substitutes for what is missing.
 
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use image::{ExtendedColorType, ImageDecoder, ImageReader, RgbImage};
@@ -100,6 +102,8 @@ fn odd_colours(path: &Path) -> Option<&'static str> {
     let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
     let decoder = reader.ok()?.into_decoder().ok()?;
     match decoder.original_color_type() {
+        // A JPEG's colours are converted by the decoder, which calls them RGB.
+        ExtendedColorType::Rgb8 if jpeg_components(path) == Some(4) => Some("CMYK colours"),
         ExtendedColorType::Rgb8 => None,
         ExtendedColorType::Cmyk8 => Some("CMYK colours"),
         ExtendedColorType::L1
@@ -111,6 +115,29 @@ fn odd_colours(path: &Path) -> Option<&'static str> {
         | ExtendedColorType::La16 => Some("grey levels"),
         ExtendedColorType::Rgba8 | ExtendedColorType::Rgba16 => Some("transparency"),
         _ => Some("colours other than 8-bit RGB"),
+    }
+}
+
+/// Colour components of a JPEG, from the head of its frame; `None` for anything else.
+fn jpeg_components(path: &Path) -> Option<u8> {
+    let mut file = BufReader::new(File::open(path).ok()?);
+    let mut pair = [0; 2];
+    file.read_exact(&mut pair).ok()?;
+    if pair != [0xff, 0xd8] {
+        return None;
+    }
+    loop {
+        file.read_exact(&mut pair).ok()?;
+        let marker = pair[1];
+        file.read_exact(&mut pair).ok()?;
+        let rest = i64::from(u16::from_be_bytes(pair)).checked_sub(2)?;
+        // Start of frame, of whatever process, but not the tables and extensions among these numbers.
+        if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
+            let mut head = [0; 6];
+            file.read_exact(&mut head).ok()?;
+            return Some(head[5]);
+        }
+        file.seek_relative(rest).ok()?;
     }
 }
 

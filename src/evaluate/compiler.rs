@@ -7,7 +7,8 @@ use socc_exporter::model::{Deformable, Rate, Request, STAGES};
 
 use super::{Pipelines, Protocol, Result};
 use crate::pipeline::Pipeline;
-use crate::source::{Source, SourceError};
+use crate::segment::Windowing;
+use crate::source::{Source, SourceError, chunk_frames};
 
 /// Compiles a pipeline for each shape of clip, and keeps the last few.
 ///
@@ -19,6 +20,7 @@ pub struct Compiler<'a> {
     deformable: Deformable,
     protocol: Protocol,
     most: usize,
+    window: Option<Windowing>,
     /// Frames, height, width, and the pipeline for them; the last one used is the last.
     kept: Vec<([usize; 3], Pipeline)>,
     text: Option<Pipeline>,
@@ -48,9 +50,16 @@ impl<'a> Compiler<'a> {
             deformable,
             protocol,
             most: most.max(1),
+            window: None,
             kept: Vec::new(),
             text: None,
         })
+    }
+
+    /// Runs longer clips in windows: an approximation, since a query knows of its own window only.
+    pub fn in_windows(mut self, window: Option<Windowing>) -> Self {
+        self.window = window;
+        self
     }
 
     /// Takes the pipeline of the text encoder.
@@ -77,7 +86,10 @@ impl<'a> Compiler<'a> {
             // The official evaluation ranks the masks of all queries.
             pair.probe = true;
         }
-        let stages = stages(|rate| rate != Rate::Expression, clip, pair);
+        let mut stages = stages(|rate| rate != Rate::Expression, clip, pair);
+        if self.source.manifest().is_none() {
+            chunk_frames(&mut stages);
+        }
         let engine = Arc::clone(&self.engine);
         let pipeline = self.source.compile_stages(engine, &stages, &mut |_| ())?;
         Ok(match annotated {
@@ -103,9 +115,10 @@ fn stages(
 
 impl Pipelines for Compiler<'_> {
     fn get(&mut self, frames: usize, height: usize, width: usize) -> Result<&mut Pipeline> {
+        let most = self.window.map_or(usize::MAX, |w| w.frames);
         let shape = match self.source.manifest() {
             Some(manifest) => [manifest.frames, manifest.height, manifest.width],
-            None => [frames, height, width],
+            None => [frames.min(most), height, width],
         };
         let found = self.kept.iter().position(|(s, _)| *s == shape);
         let entry = match found {
@@ -121,6 +134,10 @@ impl Pipelines for Compiler<'_> {
         self.kept.push(entry);
         let last = self.kept.len() - 1;
         Ok(&mut self.kept[last].1)
+    }
+
+    fn overlap(&self) -> usize {
+        self.window.map_or(0, |w| w.overlap)
     }
 
     fn text(&mut self) -> Result<&mut Pipeline> {

@@ -100,6 +100,11 @@ pub trait Pipelines {
     /// There is none for this shape.
     fn get(&mut self, frames: usize, height: usize, width: usize) -> Result<&mut Pipeline>;
 
+    /// Frames by which a clip's windows overlap, where it is longer than a pipeline takes.
+    fn overlap(&self) -> usize {
+        0
+    }
+
     /// One that encodes sentences.
     ///
     /// # Errors

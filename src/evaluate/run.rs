@@ -18,6 +18,7 @@ use super::{
 };
 use crate::dataset::{Dataset, DatasetError, Finding, FindingKind, Video};
 use crate::pipeline::{Pipeline, Values};
+use crate::segment::Windowing;
 use crate::source::Source;
 
 /// What to run, and how.
@@ -30,6 +31,8 @@ pub struct Job<'a> {
     pub engine: Arc<dyn Engine>,
     /// Lowering of deformable attention, where a checkpoint is compiled.
     pub deformable: Deformable,
+    /// How longer clips are cut, if they are.
+    pub window: Option<Windowing>,
     /// Which size the model sees frames in.
     pub rule: SizeRule,
     /// Videos that are computed at the same time, each with pipelines of its own.
@@ -110,13 +113,14 @@ impl Job<'_> {
 
     fn compiler(&self, protocol: Protocol) -> Result<Compiler<'_>> {
         let engine = Arc::clone(&self.engine);
-        Compiler::new(
+        let compiler = Compiler::new(
             self.source,
             engine,
             self.deformable,
             protocol,
             self.pipelines,
-        )
+        );
+        Ok(compiler?.in_windows(self.window))
     }
 
     /// Computes whatever is ready until nothing more comes, or something went wrong.

@@ -111,11 +111,12 @@ impl Clip<'_> {
         listener: &mut dyn Listener<E>,
     ) -> Result<VideoScores, E> {
         let (t, _, h, w) = self.prepared.frames.dim();
+        let overlap = pipelines.overlap();
         let pipeline = pipelines.get(t, h, w)?;
         let (usable, texts) = self.usable();
         let mut judge = self.judge();
         let frames = self.prepared.frames.view();
-        let answers = segment::<E>(pipeline, frames, &texts, &mut |found| {
+        let answers = segment::<E>(pipeline, frames, &texts, overlap, &mut |found| {
             let expression = usable[found.expression];
             let mask = judge.logits(expression, found.frame, found.logits);
             let mask = mask.map_err(EvaluateError::from)?;
@@ -165,11 +166,12 @@ impl Clip<'_> {
         let mut answers: Vec<Answer> = Vec::new();
         for start in (0..t).step_by(CHUNK) {
             let end = (start + CHUNK).min(t);
+            let overlap = pipelines.overlap();
             let pipeline = pipelines.get(end - start, h, w)?;
             let frames: ArrayView4<u8> = self.prepared.frames.slice(s![start..end, .., .., ..]);
             // By frame of the chunk and usable expression.
             let mut kept: Vec<Vec<Array2<f32>>> = vec![Vec::new(); end - start];
-            answers = segment::<E>(pipeline, frames, &texts, &mut |found| {
+            answers = segment::<E>(pipeline, frames, &texts, overlap, &mut |found| {
                 let expression = usable[found.expression];
                 let frame = start + found.frame;
                 let mask = judge.logits(expression, frame, found.logits);

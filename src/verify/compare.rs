@@ -1,6 +1,7 @@
 //! How far two tensors are apart.
 
 use serde::Serialize;
+use socc_calibration::precision::Precision;
 
 /// The largest differences that pass.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -20,6 +21,27 @@ impl Tolerance {
         relative_l2: 1e-4,
         mask_iou: 0.999,
     };
+    /// For graphs in float16 with float32 islands.
+    pub const FP16: Self = Self {
+        name: "fp16",
+        relative_l2: 1e-2,
+        mask_iou: 0.99,
+    };
+    /// For graphs with int8 products: their masks count, not their digits.
+    pub const INT8: Self = Self {
+        name: "int8",
+        relative_l2: 0.2,
+        mask_iou: 0.95,
+    };
+
+    /// For a pipeline whose least precise stage has this precision.
+    pub fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::Fp32 => Self::FP32,
+            Precision::Fp16 => Self::FP16,
+            Precision::Int8 | Precision::Int8Fp16 => Self::INT8,
+        }
+    }
 }
 
 /// How far two tensors are apart.

@@ -175,6 +175,27 @@ fn a_table_says_what_was_measured_and_where() {
 }
 
 #[test]
+fn a_table_serves_the_export_of_its_graphs_and_no_other() {
+    let place = Place::new();
+    let calibrated = socc(with(place.command("table.json"), ["--clips", "1"]));
+    assert!(calibrated.status.success(), "{}", stderr(&calibrated));
+    let export = |size: &str| {
+        let mut export = args!["export", model(), "-o", &place.path("int8"), "--ranges"];
+        export.push(place.out("table.json").into());
+        with(
+            export,
+            ["--precision", "int8", "--frames", "2", "--size", size],
+        )
+    };
+    refused(
+        export("64x64"),
+        &["another graph", "stage `visual_backbone`", "socc calibrate"],
+    );
+    let exported = socc(export("64x96"));
+    assert!(exported.status.success(), "{}", stderr(&exported));
+}
+
+#[test]
 fn clips_are_spread_over_the_split() {
     let place = Place::new();
     // Whatever is wrong with the others does not matter.

@@ -102,7 +102,8 @@ fn ref_youtube_vos() {
         }
         let archive = fs::File::open(out.join("submission.zip")).unwrap();
         let archive = zip::ZipArchive::new(archive).unwrap();
-        let mut names: Vec<_> = archive.file_names().map(Result::unwrap).collect();
+        let names = archive.file_names().map(|n| n.unwrap().into_owned());
+        let mut names: Vec<String> = names.collect();
         names.sort_unstable();
         let wanted: Vec<String> = files(&expected)
             .iter()

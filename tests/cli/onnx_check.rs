@@ -2,25 +2,32 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use crate::args;
 use crate::support::{may_download, model, root, socc};
 
-fn python() -> PathBuf {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("onnx-1.23.2");
+/// A Python with ONNX and ONNX Runtime, installed once.
+pub fn python() -> PathBuf {
+    static READY: Mutex<()> = Mutex::new(());
+    // Tests run side by side; a panic of another one leaves nothing half-made that `works` would not notice.
+    let _one = READY.lock().unwrap_or_else(PoisonError::into_inner);
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("onnx-1.23.2-ort-1.32.0");
     let python = venv.join("bin/python");
     let works = |code: &str| {
         let status = Command::new(&python).args(["-c", code]).output();
         status.is_ok_and(|o| o.status.success())
     };
-    if !works("import onnx") {
+    if !works("import onnx, onnxruntime") {
         let done = Command::new("python3")
             .args(["-m", "venv"])
             .arg(&venv)
             .status();
         assert!(done.unwrap().success());
-        let pip = ["-m", "pip", "install", "--quiet", "onnx==1.23.2"];
-        assert!(Command::new(&python).args(pip).status().unwrap().success());
+        let pip = ["-m", "pip", "install", "--quiet"];
+        let packages = ["onnx==1.23.2", "onnxruntime==1.32.0"];
+        let done = Command::new(&python).args(pip).args(packages).status();
+        assert!(done.unwrap().success());
     }
     python
 }

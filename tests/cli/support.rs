@@ -105,7 +105,7 @@ pub fn refused<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, parts: &[&str
 }
 
 /// Whether this is a build server, where a missing library is a failure.
-fn is_ci() -> bool {
+pub fn is_ci() -> bool {
     std::env::var_os("CI").is_some()
 }
 

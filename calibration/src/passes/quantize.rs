@@ -54,8 +54,8 @@ struct Pass<'a> {
     ranges: &'a StageRanges,
     /// Old activation to its dequantised form, which all takers share.
     pairs: HashMap<Value, Value>,
-    /// Old weight and whether it has a scale per channel to its dequantised form.
-    weights: HashMap<(Value, bool), Value>,
+    /// How often each weight was quantised.
+    weights: HashMap<Value, usize>,
     /// Results of quantised convolutions.
     convolved: HashSet<Value>,
 }
@@ -153,19 +153,17 @@ impl Pass<'_> {
         let g = &mut self.rewrite.new;
         let pair = g.scoped(node.scope(), |g| {
             let scale = g.constant(&[], &[scale])?;
-            let quantized = g.quantize(x, scale, None)?;
-            g.dequantize(quantized, scale, None)
+            let zero = g.constant_i8(&[], &[0])?;
+            let quantized = g.quantize(x, scale, zero)?;
+            g.dequantize(quantized, scale, zero, None)
         })?;
         self.pairs.insert(value, pair);
         Ok(Some(pair))
     }
 
-    /// A weight as int8 and its dequantised form.
+    /// A weight as int8, dequantised. Weight, scale and zero point are the product's own: ONNX Runtime 1.32 cannot load
+    /// a graph in which two products share one of them (with `session.x64quantprecision`).
     fn weight(&mut self, node: &Node, weight: &Initializer, per_channel: bool) -> Result<Value> {
-        let key = (weight.value, per_channel);
-        if let Some(done) = self.weights.get(&key) {
-            return Ok(*done);
-        }
         let values = self.rewrite.read(weight)?;
         let name = self.rewrite.old.spec(weight.value).name.clone();
         if let Some(value) = values.iter().find(|v| !v.is_finite()) {
@@ -183,15 +181,21 @@ impl Pass<'_> {
         let scales: Vec<f32> = values.chunks(row).map(channel_scale).collect();
         let data = to_int8(&weight.data, Arc::from(scales.as_slice()), row);
         let g = &mut self.rewrite.new;
-        let int8 = g.initializer(&format!("{name}.int8"), DType::I8, &weight.shape, data)?;
+        let uses = self.weights.entry(weight.value).or_insert(0);
+        *uses += 1;
+        let own = |what: &str| match *uses {
+            1 => format!("{name}.{what}"),
+            n => format!("{name}.{n}.{what}"),
+        };
+        let int8 = g.initializer(&own("int8"), DType::I8, &weight.shape, data)?;
         let shape: &[usize] = if per_channel { &[channels] } else { &[] };
         let bytes: Vec<u8> = scales.iter().flat_map(|s| s.to_le_bytes()).collect();
         let data = Data::Bytes(Arc::from(bytes));
-        let scale = g.initializer(&format!("{name}.scale"), DType::F32, shape, data)?;
+        let scale = g.initializer(&own("scale"), DType::F32, shape, data)?;
+        let zeros = Data::Bytes(Arc::from(vec![0; channels]));
+        let zero = g.initializer(&own("zero_point"), DType::I8, shape, zeros)?;
         let axis = per_channel.then_some(0);
-        let done = g.scoped(node.scope(), |g| g.dequantize(int8, scale, axis))?;
-        self.weights.insert(key, done);
-        Ok(done)
+        Ok(g.scoped(node.scope(), |g| g.dequantize(int8, scale, zero, axis))?)
     }
 }
 

@@ -8,10 +8,9 @@ use socc_exporter::tensor::DType;
 use crate::error::EngineError;
 use crate::tensor::{Buffer, HostTensor};
 
-use super::NAME;
-
 /// A value that ONNX Runtime computed.
 pub(super) struct OrtBuffer {
+    engine: &'static str,
     value: DynValue,
     dtype: DType,
     shape: Vec<usize>,
@@ -19,7 +18,7 @@ pub(super) struct OrtBuffer {
 
 impl OrtBuffer {
     /// Fails with a description of the value's type where it does not cross stage borders.
-    pub(super) fn new(value: DynValue) -> Result<Self, String> {
+    pub(super) fn new(engine: &'static str, value: DynValue) -> Result<Self, String> {
         let described = match value.dtype() {
             ValueType::Tensor { ty, shape, .. } => {
                 let lengths = shape.iter().map(|&n| usize::try_from(n).ok());
@@ -29,6 +28,7 @@ impl OrtBuffer {
         };
         match described {
             Some((dtype, shape)) => Ok(Self {
+                engine,
                 value,
                 dtype,
                 shape,
@@ -64,7 +64,7 @@ impl Buffer for OrtBuffer {
 
     fn to_host(&self) -> Result<HostTensor, EngineError> {
         let failed = |e: ort::Error| EngineError::Download {
-            engine: NAME,
+            engine: self.engine,
             detail: e.to_string(),
         };
         let value = &self.value;

@@ -1,16 +1,19 @@
 //! Finds and opens ONNX Runtime's shared library, once per process.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
 
+use crate::cache;
 use crate::check;
 use crate::error::EngineError;
 
-use super::{NAME, REMEDY};
+use super::{NAME, Provider};
+
+/// Folder within the cache that `socc setup onnxruntime` fills.
+pub(super) const FOLDER: &str = "onnxruntime";
 
 /// The opened library.
 #[derive(Clone)]
@@ -43,7 +46,7 @@ pub(super) fn open(explicit: Option<&Path>) -> Result<Library, EngineError> {
             return Err(unavailable(format!("{} is not a file", path.display())));
         }
         Some(path) => load(absolute(path))?,
-        None => match cache_root().and_then(|root| newest(&root)) {
+        None => match cache::root(FOLDER).and_then(|root| cache::newest(&root, is_library)) {
             Some(path) => load(path)?,
             None => load_from_system()?,
         },
@@ -62,54 +65,11 @@ fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// Folder that `socc setup onnxruntime` fills; `None` where the user has no home.
-pub(super) fn cache_root() -> Option<PathBuf> {
-    let set = |name| {
-        env::var_os(name)
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    };
-    set("XDG_CACHE_HOME")
-        .or_else(|| set("HOME").map(|home| home.join(".cache")))
-        .or_else(|| set("LOCALAPPDATA"))
-        .map(|cache| cache.join("socc").join("onnxruntime"))
-}
-
 /// Whether a file name is that of ONNX Runtime's library itself, on Linux, macOS or Windows.
 pub(super) fn is_library(name: &str) -> bool {
     name.starts_with("libonnxruntime.so")
         || (name.starts_with("libonnxruntime.") && name.ends_with(".dylib"))
         || name == "onnxruntime.dll"
-}
-
-/// The library of the highest version in the cache: `ROOT/VERSION/LIBRARY`.
-fn newest(root: &Path) -> Option<PathBuf> {
-    let mut found: Vec<(Vec<u32>, PathBuf)> = Vec::new();
-    for version in fs::read_dir(root).ok()?.flatten() {
-        let name = version.file_name();
-        let Some(folder) = name.to_str() else {
-            continue;
-        };
-        let parts = folder
-            .split('.')
-            .map(str::parse)
-            .collect::<Result<Vec<u32>, _>>();
-        // A folder that is no version is a setup under way.
-        let Ok(parts) = parts else { continue };
-        if let Some(path) = library_in(&version.path()) {
-            found.push((parts, path));
-        }
-    }
-    found.into_iter().max().map(|(_, path)| path)
-}
-
-/// The library in a folder.
-pub(super) fn library_in(folder: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(folder).ok()?.flatten();
-    entries
-        .filter(|e| e.file_name().to_str().is_some_and(is_library))
-        .map(|e| e.path())
-        .min()
 }
 
 /// Lets the system's loader search its folders (`LD_LIBRARY_PATH`, `ld.so.conf` ...).
@@ -129,7 +89,7 @@ fn load_from_system() -> Result<Library, EngineError> {
             Err(other) => return Err(other),
         }
     }
-    let cache = cache_root().map_or_else(|| "the cache".into(), |c| c.display().to_string());
+    let cache = cache::root(FOLDER).map_or_else(|| "the cache".into(), |c| c.display().to_string());
     Err(unavailable(format!(
         "there is no library in {cache}, and the system's loader found no usable one ({})",
         reasons.join("; ")
@@ -172,7 +132,7 @@ fn unavailable(detail: String) -> EngineError {
     EngineError::Unavailable {
         engine: NAME,
         detail,
-        remedy: REMEDY.into(),
+        remedy: Provider::Cpu.remedy().into(),
     }
 }
 
@@ -196,19 +156,5 @@ mod tests {
         ] {
             assert!(!is_library(name), "{name}");
         }
-    }
-
-    #[test]
-    fn the_newest_cached_version_wins_and_unfinished_ones_do_not_count() {
-        let root = tempfile::tempdir().unwrap();
-        for folder in ["1.9.0", "1.32.0", ".setup-zzz", "2.0.0"] {
-            fs::create_dir(root.path().join(folder)).unwrap();
-            if folder != "2.0.0" {
-                fs::write(root.path().join(folder).join("libonnxruntime.so.1"), "").unwrap();
-            }
-        }
-        let path = newest(root.path()).unwrap();
-        assert_eq!(path, root.path().join("1.32.0").join("libonnxruntime.so.1"));
-        assert_eq!(newest(&root.path().join("absent")), None);
     }
 }

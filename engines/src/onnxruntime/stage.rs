@@ -16,12 +16,12 @@ use crate::engine::{OperatorTime, Stage};
 use crate::error::EngineError;
 use crate::tensor::{HostTensor, Tensor};
 
-use super::NAME;
 use super::buffer::OrtBuffer;
 use super::profile;
 
 /// A stage that ONNX Runtime runs.
 pub(super) struct OrtStage {
+    engine: &'static str,
     name: String,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
@@ -35,6 +35,7 @@ pub(super) struct OrtStage {
 impl OrtStage {
     /// Finds the declared inputs and outputs in the session.
     pub(super) fn new(
+        engine: &'static str,
         name: String,
         inputs: Vec<TensorSpec>,
         outputs: Vec<TensorSpec>,
@@ -49,6 +50,7 @@ impl OrtStage {
         let place = |spec: &TensorSpec| given.iter().position(|n| *n == spec.name);
         let order = outputs.iter().filter_map(place).collect();
         Ok(Self {
+            engine,
             name,
             inputs,
             outputs,
@@ -68,8 +70,9 @@ impl OrtStage {
 
     fn call(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
         let stage = &self.name;
+        let engine = self.engine;
         let failed = |detail: String| EngineError::Run {
-            engine: NAME,
+            engine,
             stage: stage.clone(),
             detail,
         };
@@ -101,7 +104,7 @@ impl OrtStage {
             let value = results.get_mut(place).and_then(Option::take);
             let value =
                 value.ok_or_else(|| failed(format!("it did not return `{}`", spec.name)))?;
-            let buffer = OrtBuffer::new(value).map_err(|got| {
+            let buffer = OrtBuffer::new(engine, value).map_err(|got| {
                 failed(format!(
                     "output `{}` is {got}, not {}",
                     spec.name, spec.dtype
@@ -126,7 +129,7 @@ impl Stage for OrtStage {
         let mut symbols = Symbols::default();
         check::tensors(&self.name, "input", &self.inputs, inputs, &mut symbols)?;
         let name = self.name.clone();
-        let outputs = check::guard(NAME, &name, "running", || self.call(inputs))?;
+        let outputs = check::guard(self.engine, &name, "running", || self.call(inputs))?;
         check::tensors(&self.name, "output", &self.outputs, &outputs, &mut symbols)?;
         Ok(outputs)
     }
@@ -138,7 +141,7 @@ impl Stage for OrtStage {
         };
         let ended = self.session.end_profiling();
         let path = ended.map_err(|e| EngineError::Profile {
-            engine: NAME,
+            engine: self.engine,
             stage: self.name.clone(),
             detail: e.message().trim().to_owned(),
         })?;

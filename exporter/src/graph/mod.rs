@@ -312,6 +312,12 @@ impl Graph {
         self.shared(DType::I64, shape, bytes)
     }
 
+    /// An int8 constant; equal constants are shared.
+    pub fn constant_i8(&mut self, shape: &[usize], values: &[i8]) -> Result {
+        let bytes = values.iter().map(|x| *x as u8).collect();
+        self.shared(DType::I8, shape, bytes)
+    }
+
     fn shared(&mut self, dtype: DType, shape: &[usize], bytes: Vec<u8>) -> Result {
         let key = (dtype, shape.to_vec(), Arc::from(bytes));
         if let Some(value) = self.constants.get(&key) {

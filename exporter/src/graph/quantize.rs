@@ -1,43 +1,46 @@
 //! Symmetric int8: quantisation and its inverse.
 
 use super::{Attribute, Graph, Result, Value};
-use crate::tensor::{DType, Dim};
+use crate::tensor::DType;
 
 impl Graph {
-    /// `x` as int8, `round(x / scale)` clipped, with zero point 0. `scale` is a scalar, or has a value for each position
-    /// of `axis`.
-    pub fn quantize(&mut self, x: Value, scale: Value, axis: Option<usize>) -> Result {
-        self.linear("QuantizeLinear", x, scale, axis, DType::I8)
+    /// `x` as int8: `round(x / scale) + zero_point`, clipped. Scale and zero point are scalars.
+    pub fn quantize(&mut self, x: Value, scale: Value, zero_point: Value) -> Result {
+        self.linear("QuantizeLinear", [x, scale, zero_point], None, DType::I8)
     }
 
-    /// int8 `x` times `scale`, in the type of the scale. `scale` as for [`Graph::quantize`].
-    pub fn dequantize(&mut self, x: Value, scale: Value, axis: Option<usize>) -> Result {
+    /// `(x - zero_point) * scale` of int8 `x`, in the type of the scale. Scale and zero point are scalars, or have a
+    /// value for each position of `axis`.
+    pub fn dequantize(
+        &mut self,
+        x: Value,
+        scale: Value,
+        zero_point: Value,
+        axis: Option<usize>,
+    ) -> Result {
         let dtype = self.dtype(scale);
-        self.linear("DequantizeLinear", x, scale, axis, dtype)
+        self.linear("DequantizeLinear", [x, scale, zero_point], axis, dtype)
     }
 
     fn linear(
         &mut self,
         op: &'static str,
-        x: Value,
-        scale: Value,
+        operands: [Value; 3],
         axis: Option<usize>,
         dtype: DType,
     ) -> Result {
+        let [x, scale, zero_point] = operands;
         let shape = self.shape(x).to_vec();
-        let scales = self.shape(scale).to_vec();
+        let scales = self.shape(scale);
         let fits = match axis {
             None => scales.is_empty(),
             Some(axis) => scales.len() == 1 && shape.get(axis) == scales.first(),
         };
-        if !fits {
-            return self.refuse(op, &[x, scale], "the scales do not fit the axis");
+        // Without an int8 zero point the result would be uint8.
+        if !fits || self.shape(zero_point) != scales || self.dtype(zero_point) != DType::I8 {
+            return self.refuse(op, &operands, "scales or zero points do not fit the axis");
         }
-        // Without a zero point, int8 would be uint8.
-        let lengths: Vec<usize> = scales.iter().filter_map(Dim::fixed).collect();
-        let zero = self.shared(DType::I8, &lengths, vec![0; lengths.iter().product()])?;
         let axis = axis.map(|axis| ("axis", Attribute::Int(axis as i64)));
-        let attributes = axis.into_iter().collect();
-        self.push(op, &[x, scale, zero], attributes, dtype, shape)
+        self.push(op, &operands, axis.into_iter().collect(), dtype, shape)
     }
 }

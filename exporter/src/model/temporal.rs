@@ -77,7 +77,10 @@ fn heads(
         let probability = g.sigmoid(class)?;
         let mean = g.reduce_mean(probability, &[0], false)?;
         let scores = g.reduce_max(mean, &[1], false)?;
-        let selected = g.argmax(scores, 0)?;
+        // TensorRT finds no maximum in one dimension.
+        let row = g.view(scores, &[1, q])?;
+        let selected = g.argmax(row, 1)?;
+        let selected = g.view(selected, &[1])?;
         Ok((scores, selected))
     })?;
     let (queries, references) = if s.request.probe {
