@@ -146,7 +146,7 @@ impl Pipeline {
     /// A value is missing, or the engine fails.
     pub fn run_stage(&mut self, name: &str, values: &mut Values) -> Result<()> {
         if let Some(number) = self.stages.iter().position(|c| c.name == name) {
-            let run = self.stages[number].run(self.engine.as_ref(), number, values)?;
+            let run = self.stages[number].run(&*self.engine, number, values)?;
             self.runs.push(run);
         }
         Ok(())
@@ -279,7 +279,7 @@ impl Pipeline {
     fn run(&mut self, rate: Rate, values: &mut Values) -> Result<()> {
         for number in 0..self.stages.len() {
             if self.stages[number].rate == rate {
-                let run = self.stages[number].run(self.engine.as_ref(), number, values)?;
+                let run = self.stages[number].run(&*self.engine, number, values)?;
                 self.runs.push(run);
             }
         }
@@ -288,7 +288,8 @@ impl Pipeline {
 }
 
 impl Compiled {
-    /// Takes its operands from `values` and adds its results. `number` is its place in the pipeline.
+    /// Takes its operands from `values` and adds its results, in chunks of frames where it was compiled for
+    /// fewer than there are. `number` is its place in the pipeline.
     fn run(&mut self, engine: &dyn Engine, number: usize, values: &mut Values) -> Result<StageRun> {
         let inputs = operands(self.stage.as_ref(), &self.name, values)?;
         let start = Instant::now();

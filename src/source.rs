@@ -265,7 +265,8 @@ impl Source {
     }
 
     /// Compiles all stages for `request` on `engine`; `compiled` hears each stage's name when it is
-    /// ready. Of a checkpoint, stages that look at one frame at a time run long clips in chunks. A bundle has its own lowering and outputs, whatever the request says of them.
+    /// ready. Of a checkpoint, stages that look at one frame at a time run long clips in chunks. A bundle has its own
+    /// lowering and outputs, whatever the request says of them.
     ///
     /// For an engine that runs plans, those of the bundle's stages are taken instead of the graphs.
     ///

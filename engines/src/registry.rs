@@ -126,7 +126,7 @@ fn nearest(name: &str) -> Option<String> {
         .iter()
         .map(|(known, _)| (edits(&name, known), *known))
         .min()?;
-    (distance * 2 <= known.len()).then(|| known.to_string())
+    (distance * 2 < known.len()).then(|| known.to_string())
 }
 
 /// Levenshtein distance in characters.

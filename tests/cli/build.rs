@@ -236,6 +236,44 @@ mod real {
         }
     }
 
+    /// In one precision, on a build server: it takes minutes and gigabytes.
+    #[test]
+    fn the_full_size_builds() {
+        if !is_ci() {
+            eprintln!("skipped: set CI=1 to build the full-size model");
+            return;
+        }
+        if !present() {
+            return;
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let (checkpoint, bundle) = (
+            temp.path().join("full.safetensors"),
+            temp.path().join("full"),
+        );
+        let done = socc(args![
+            "synth",
+            "--backbone",
+            "video-swin-t",
+            "-o",
+            &checkpoint
+        ]);
+        assert!(done.status.success(), "{}", stderr(&done));
+        let done = socc(args![
+            "export",
+            &checkpoint,
+            "-o",
+            &bundle,
+            "--precision",
+            "fp16"
+        ]);
+        assert!(done.status.success(), "{}", stderr(&done));
+        fs::remove_file(&checkpoint).unwrap();
+        let out = temp.path().join("engines");
+        let engines = build(&bundle, &out, &["--sm", "89"]);
+        assert_eq!(stages(&engines), STAGES);
+    }
+
     #[test]
     fn the_parser_takes_every_operator() {
         if !present() {

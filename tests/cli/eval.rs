@@ -434,6 +434,48 @@ fn dirty_data_are_listed_and_only_strict_stops() {
     );
 }
 
+/// A checkpoint cut into windows and a bundle of their length are the same model; both say that they cut.
+#[test]
+fn long_videos_run_in_windows() {
+    let (root, temp) = (set("ref-youtube-vos"), tempfile::tempdir().unwrap());
+    let bundle = temp.path().join("bundle");
+    let size = ["--frames", "4", "--size", "96x160"].map(str::to_owned);
+    let export = socc(args!["export", model(), "-o", &bundle, size]);
+    assert!(export.status.success(), "{}", stderr(&export));
+    let common = |out: &str| {
+        let out = temp.path().join(out);
+        args![
+            "--dataset",
+            "ref-youtube-vos",
+            "--root",
+            &root,
+            "-o",
+            &out,
+            "--overlap",
+            "1",
+            "--json"
+        ]
+    };
+    let mut by_bundle = args!["eval", &bundle];
+    by_bundle.extend(common("bundle-out"));
+    let mut by_window = args!["eval", model(), "--window", "4"];
+    by_window.extend(common("window-out"));
+    let [by_bundle, by_window] = [json(by_bundle), json(by_window)];
+    for result in [&by_bundle, &by_window] {
+        let form = result["form"].as_str().unwrap();
+        assert!(
+            form.ends_with("in windows of 4 frames that share 1"),
+            "{form}"
+        );
+    }
+    assert_eq!(by_bundle["videos"]["square"], by_window["videos"]["square"]);
+    assert!(by_window["videos"]["square"]["0"]["j"].as_f64().unwrap() > 0.9);
+    assert_eq!(
+        files(&temp.path().join("window-out/Annotations")).len(),
+        3 * 5 + 2 * 3
+    );
+}
+
 #[test]
 fn bad_arguments_are_refused() {
     let (set, temp) = (set("ref-youtube-vos"), tempfile::tempdir().unwrap());
@@ -463,6 +505,8 @@ fn bad_arguments_are_refused() {
     }
     refused(eval(&["--jobs", "0"]), &["--jobs is 0"]);
     refused(eval(&["--limit", "0"]), &["--limit is 0"]);
+    refused(eval(&["--overlap", "2"]), &["--window"]);
+    refused(eval(&["--window", "4", "--overlap", "4"]), &["of its own"]);
     refused(eval(&["--split", "train"]), &["meta_expressions"]);
     assert!(!out.exists());
     fs::create_dir_all(out.join("Annotations")).unwrap();

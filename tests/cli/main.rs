@@ -12,6 +12,7 @@ mod engines;
 mod eval;
 mod export;
 mod golden;
+mod gpu;
 mod inspect;
 mod onnx_check;
 mod precision;

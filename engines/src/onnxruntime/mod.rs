@@ -118,6 +118,7 @@ impl OnnxRuntime {
         if self.provider == Provider::TensorRt {
             setting.cache = providers::cache_folder(&self.library.version, source)?;
             setting.profile = providers::profile(inputs);
+            setting.is_quantised = providers::is_quantised(source)?;
         }
         Ok(setting)
     }

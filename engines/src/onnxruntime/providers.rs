@@ -25,6 +25,8 @@ use crate::tensorrt::Profile;
 const CACHE: &str = "onnxruntime-tensorrt";
 /// Longest sentence that any of the text encoders takes, in tokens.
 const MAX_TOKENS: usize = 512;
+/// Operator of quantised graphs.
+const QUANTIZE: &[u8] = b"QuantizeLinear";
 
 /// Where ONNX Runtime computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub(super) struct Setting {
     pub(super) cache: Option<PathBuf>,
     /// Shapes of the inputs that vary, of TensorRT: shortest, usual, longest.
     pub(super) profile: Option<[String; 3]>,
+    /// Whether the graph is quantised, of TensorRT.
+    pub(super) is_quantised: bool,
 }
 
 /// Makes sessions compute at `provider`, and nowhere else.
@@ -113,10 +117,11 @@ fn cuda(setting: &Setting) -> ExecutionProviderDispatch {
 fn tensorrt(setting: &Setting) -> ExecutionProviderDispatch {
     let mut provider = TensorRT::default()
         .with_device_id(device_id(setting))
-        // Precision is in the graph: nothing is lowered on top of it.
+        // Precision is in the graph: nothing is lowered on top of it. TensorRT 10 takes a quantised graph only where
+        // integers are allowed, and then quantises no more than the graph says.
         .with_fp16(false)
         .with_bf16(false)
-        .with_int8(false);
+        .with_int8(setting.is_quantised);
     if let Some(cache) = &setting.cache {
         let cache = cache.to_string_lossy();
         provider = provider
@@ -149,6 +154,25 @@ pub(super) fn profile(inputs: &[TensorSpec]) -> Option<[String; 3]> {
         inputs.collect::<Vec<_>>().join(",")
     };
     (!varying.is_empty()).then(|| [at(0), at(1), at(2)])
+}
+
+/// Whether a graph has nodes that quantise. A protobuf has operators' names as they are.
+///
+/// # Errors
+/// The graph cannot be read.
+pub(super) fn is_quantised(source: &ModelSource) -> Result<bool, EngineError> {
+    let holds = |model: &[u8]| model.windows(QUANTIZE.len()).any(|w| w == QUANTIZE);
+    match source {
+        ModelSource::Memory { model, .. } => Ok(holds(model)),
+        ModelSource::File(path) => {
+            let model = fs::read(path).map_err(|source| EngineError::Io {
+                action: "read",
+                path: path.clone(),
+                source,
+            })?;
+            Ok(holds(&model))
+        }
+    }
 }
 
 /// Folder for a graph's engines. ONNX Runtime tells engines apart by the graph's names alone, so graphs that differ in
@@ -237,17 +261,26 @@ pub(super) fn reason(error: &ort::Error) -> String {
 }
 
 fn explain(message: &str) -> String {
-    let words: Vec<&str> = message.split_whitespace().collect();
-    let words = words.join(" ");
-    match words.contains("fallback to CPU EP has been explicitly disabled") {
-        true => "the provider has no kernel for some node, which would run on the CPU".into(),
-        false => words,
+    if message.contains("fallback to CPU EP has been explicitly disabled") {
+        return "the provider has no kernel for some node, which would run on the CPU".into();
     }
+    // What stands before tells where in its sources the library was: `FILE:LINE FUNCTION [ONNXRuntimeError] : 1 : FAIL :`.
+    let told = message
+        .rsplit("[ONNXRuntimeError]")
+        .next()
+        .unwrap_or(message);
+    let told = match told.len() < message.len() {
+        true => told.splitn(4, " : ").last().unwrap_or(told),
+        false => told,
+    };
+    let words: Vec<&str> = told.split_whitespace().collect();
+    words.join(" ").trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use socc_exporter::graph::Data;
     use socc_exporter::tensor::Dim;
 
     fn spec(name: &str, shape: Vec<Dim>) -> TensorSpec {
@@ -303,9 +336,41 @@ mod tests {
     const HASH: &str = "e814e4e36a7a301f3911b1ee711295a206b8be436e937f9fadab5786479b36bd";
 
     #[test]
+    fn quantised_graphs_are_recognised() {
+        let mut graph = Graph::new("quantised");
+        let x = graph.input("x", DType::F32, &[2.into()]).unwrap();
+        let scale = graph.constant(&[], &[0.5]).unwrap();
+        let zero = Data::Bytes([0].as_slice().into());
+        let zero = graph.initializer("zero", DType::I8, &[], zero).unwrap();
+        let y = graph.quantize(x, scale, zero).unwrap();
+        let y = graph.dequantize(y, scale, zero, None).unwrap();
+        graph.output("y", y).unwrap();
+        let memory = |model| ModelSource::Memory {
+            model,
+            external: vec![],
+        };
+        let quantised = to_memory(&graph).unwrap().model;
+        assert!(is_quantised(&memory(quantised)).unwrap());
+        assert!(!is_quantised(&memory(sum().unwrap())).unwrap());
+    }
+
+    #[test]
     fn a_node_on_the_cpu_is_told_in_words() {
         let message = "This session contains graph nodes that are assigned to the default CPU EP, but fallback to CPU EP has been explicitly disabled by the user.";
         assert!(explain(message).contains("no kernel for some node"));
-        assert_eq!(explain(" a\n  b "), "a b");
+    }
+
+    #[test]
+    fn only_the_reason_is_told() {
+        // As the libraries of onnxruntime-gpu 1.31.1 and onnxruntime 1.32.0 say it.
+        let bridge = "/onnxruntime_src/onnxruntime/core/session/provider_bridge_ort.cc:2043 onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library /x/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared object file: No such file or directory\n";
+        assert_eq!(
+            explain(bridge),
+            "Failed to load library /x/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared object file: No such file or directory"
+        );
+        assert_eq!(
+            explain("CUDA execution provider is not enabled in this build. "),
+            "CUDA execution provider is not enabled in this build"
+        );
     }
 }

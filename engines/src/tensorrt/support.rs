@@ -57,7 +57,7 @@ impl Serialize for Verdict {
 /// The operators of a graph in the order of their first nodes. The parser goes through `nodes` in order and stops at
 /// the first that it refuses; a failure that names no node leaves all of them not reached.
 #[cfg_attr(
-    not(any(feature = "tensorrt-rtx", feature = "tensorrt")),
+    not(any(feature = "tensorrt-rtx", feature = "tensorrt", test)),
     expect(dead_code, reason = "needs a parser")
 )]
 pub(super) fn table(nodes: &[Place], failures: &[Failure]) -> Vec<OperatorSupport> {

@@ -57,7 +57,7 @@ impl<G> Replay<G> {
             return Step::Enqueue;
         }
         if self.seen.back().is_some_and(|s| s.key.shapes != key.shapes) {
-            self.seen.clear();
+            self.forget();
         }
         match self.seen.iter().position(|s| s.key == *key) {
             Some(at) => match &self.seen[at].graph {
@@ -79,11 +79,16 @@ impl<G> Replay<G> {
     pub(super) fn keep(&mut self, key: &Key, graph: Option<G>) {
         if graph.is_none() {
             self.has_failed = true;
-            self.seen.clear();
+            self.forget();
         }
         if let Some(seen) = self.seen.iter_mut().find(|s| s.key == *key) {
             seen.graph = graph;
         }
+    }
+
+    /// Forgets all graphs: the context may have had other shapes.
+    pub(super) fn forget(&mut self) {
+        self.seen.clear();
     }
 
     /// Whether the stage cannot be captured.

@@ -16,8 +16,9 @@ use super::binding::{Binding, is_aligned};
 use super::device::{Device, Turn, said};
 use super::memory::address;
 
-/// TensorRT's objects for one plan. NvInferRuntime.h: a context must go before its engine and an engine before its
-/// runtime, which is the order of the fields.
+/// TensorRT's objects for one plan. A context must go before its engine, and an engine before its runtime
+/// (NvInferRuntime.h, `deserializeCudaEngine`), which the bindings' lifetimes do not see to: the order of the fields does.
+/// The device comes last, because all of them have memory there.
 pub(super) struct Session {
     context: ExecutionContext<'static>,
     engine: CudaEngine<'static>,
@@ -26,10 +27,10 @@ pub(super) struct Session {
     device: Arc<Device>,
 }
 
-// SAFETY: the objects behind the pointers belong to no thread: TensorRT asks only that none is used by two threads at
-// once, and that the thread has the device as its current one. All methods take `&mut self` or are called before the
-// session is shared, there is no other pointer to the objects (the context's `Rc` of a configuration is absent), each
-// use comes with a `Turn`, which binds the device, and `drop` binds it as well.
+// SAFETY: the objects behind the pointers belong to no thread: TensorRT asks only that no two threads use them at once,
+// and that the thread has the device as its current one. There are no other pointers to them (a context's `Rc` is of a
+// configuration, which this one was made without), so that moving the session moves all of them; it is not `Sync`. What
+// touches the device comes with a `Turn`, which makes it the current one, and so does `drop`. The logger is `Sync`.
 unsafe impl Send for Session {}
 
 impl Session {
@@ -95,17 +96,18 @@ impl Session {
         set.map_err(|e| reason(self.log, &e))
     }
 
-    /// Shape of an output, now that the inputs' are set; -1 or nothing where TensorRT does not know it.
+    /// Shape of an output, now that the inputs' are set; -1 where TensorRT does not know a length.
     pub(super) fn shape(&self, name: &str) -> Result<Vec<i64>, String> {
         let dims = self
             .context
             .tensor_shape(name)
             .map_err(|e| reason(self.log, &e))?;
-        let rank = usize::try_from(dims.nbDims).unwrap_or(0);
-        let known = dims.d.get(..rank);
+        // -1 where there is no such tensor.
+        let rank = usize::try_from(dims.nbDims).ok();
+        let known = rank.and_then(|rank| dims.d.get(..rank));
         known
             .map(<[i64]>::to_vec)
-            .ok_or_else(|| format!("TensorRT says that `{name}` has {rank} axes"))
+            .ok_or_else(|| format!("TensorRT says that `{name}` has {} axes", dims.nbDims))
     }
 
     /// Enqueues a run with this memory for the tensors of these names, which is to live until the stream has caught up.

@@ -150,6 +150,7 @@ impl PlanStage {
         self.clock.uploaded.record(&stream).map_err(said)?;
         let shapes: Vec<Vec<usize>> = tensors.iter().map(|t| t.shape()).collect();
         self.set_shapes(turn, &shapes)?;
+        self.check_inputs(&inputs)?;
         let outputs = self.output_memory(turn)?;
         let run = Run { inputs, outputs };
         let begun = Instant::now();
@@ -169,6 +170,9 @@ impl PlanStage {
             return Ok(());
         }
         self.shapes = None;
+        if let Some(replay) = &mut self.replay {
+            replay.forget();
+        }
         for (spec, shape) in self.inputs.iter().zip(shapes) {
             if spec.shape.iter().all(|d| d.fixed().is_some()) {
                 continue;
@@ -185,17 +189,35 @@ impl PlanStage {
         Ok(())
     }
 
+    /// Refuses memory that TensorRT would read beyond, whatever a tensor says of its own shape.
+    fn check_inputs(&self, inputs: &[Arc<CudaSlice<u8>>]) -> Result<(), String> {
+        for (spec, memory) in self.inputs.iter().zip(inputs) {
+            let (_, bytes) = self.extent(spec)?;
+            if memory.len() < bytes {
+                let (name, held) = (&spec.name, memory.len());
+                return Err(format!("`{name}` takes {bytes} bytes, and has {held}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Shape and bytes of an input or output, by TensorRT's own account for the shapes that are set.
+    fn extent(&self, spec: &TensorSpec) -> Result<(Vec<usize>, usize), String> {
+        let name = &spec.name;
+        let dims = self.session.shape(name)?;
+        let shape = binding::lengths(&dims)
+            .ok_or_else(|| format!("TensorRT cannot tell the shape of `{name}`: {dims:?}"))?;
+        let bytes = binding::size_bytes(spec.dtype, &shape)
+            .ok_or_else(|| format!("`{name}` of shape {shape:?} is too large"))?;
+        Ok((shape, bytes))
+    }
+
     /// Memory of each output, for the shapes that are set.
     fn output_memory(&mut self, turn: &Turn<'_>) -> Result<Vec<Output>, String> {
         let mut outputs = Vec::with_capacity(self.outputs.len());
-        for (spec, slot) in self.outputs.iter().zip(&mut self.slots) {
-            let name = &spec.name;
-            let dims = self.session.shape(name)?;
-            let shape = binding::lengths(&dims).ok_or_else(|| {
-                format!("TensorRT cannot tell the shape of output `{name}`: {dims:?}")
-            })?;
-            let bytes = binding::size_bytes(spec.dtype, &shape)
-                .ok_or_else(|| format!("output `{name}` of shape {shape:?} is too large"))?;
+        for at in 0..self.outputs.len() {
+            let (shape, bytes) = self.extent(&self.outputs[at])?;
+            let slot = &mut self.slots[at];
             let memory = slot.take(turn, bytes)?;
             outputs.push(Output { memory, shape });
         }
@@ -213,10 +235,9 @@ impl PlanStage {
         let outputs = named(&self.outputs, run.outputs.iter().map(|o| &o.memory));
         let enqueue = |session: &mut Session| {
             // SAFETY: Place: `native` takes tensors of this device only, `upload` and `Slot::take` allocate on it.
-            // Size: `run` has compared each input's type and shape with the declared ones and `binding::check` those
-            // with the plan's, `set_shapes` has told TensorRT the ones that vary, and the memory of a `DeviceBuffer`
-            // holds its type and shape; an output's memory is of the size that TensorRT's own shape says. All of them:
-            // `binding::check` found the plan's names to be the declared ones. Lifetime: `run` holds the memory until
+            // Size: `extent` is TensorRT's own account, in the plan's types by `binding::check`; `check_inputs` and
+            // `Slot::take` saw to as many bytes. All of them: `binding::check` found the plan's names to be the declared
+            // ones. Lifetime: `run` holds the memory until
             // `execute` has waited for the stream, on every path, and a panic on the way would free it in the stream's
             // order. Nobody else: tensors are not written once they exist, `Slot::take` gives what no tensor has, and
             // `turn` keeps others off the stream.
@@ -233,7 +254,7 @@ impl PlanStage {
         match replay.step(&key) {
             Step::Enqueue => enqueue(&mut self.session),
             // SAFETY: as above; the key says that shapes and addresses are those of the capture, no other shapes came
-            // between (`Replay` would have forgotten the graph), and the session lives in `self`.
+            // between (`set_shapes` would have had the graph forgotten), and the session that it came from lives.
             Step::Launch(graph) => unsafe { graph.launch(turn) },
             Step::EnqueueAndCapture => {
                 enqueue(&mut self.session)?;
