@@ -2,7 +2,8 @@
 //!
 //! Two libraries go by that name ([`Variant`]): TensorRT-RTX 1.7, whose builder needs no GPU and which
 //! `socc setup tensorrt-rtx` fetches, and TensorRT 11. The bindings are made for one of them at a time, by cargo features
-//! `tensorrt-rtx` and `tensorrt` ([`BUILT_FOR`]). The library is opened at run time ([`library`] has the search).
+//! `tensorrt-rtx` and `tensorrt` ([`BUILT_FOR`]). The library is opened at run time: the one that
+//! [`LIBRARY_VARIABLE`] names, that in the user's cache, or the system's.
 
 #[cfg(not(any(feature = "tensorrt-rtx", feature = "tensorrt")))]
 mod absent;
