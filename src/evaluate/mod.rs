@@ -13,6 +13,7 @@ pub mod davis;
 pub mod deliver;
 mod error;
 mod judge;
+pub mod merge;
 mod prepare;
 pub mod record;
 pub mod report;

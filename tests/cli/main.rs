@@ -10,6 +10,7 @@ mod compare;
 mod demo;
 mod engines;
 mod eval;
+mod eval_run;
 mod export;
 mod golden;
 mod gpu;
