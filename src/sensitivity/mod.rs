@@ -33,7 +33,7 @@ pub enum SensitivityError {
     Pass(#[from] PassError),
     /// The range table cannot be used, or a file cannot be written.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(Box<TableError>),
     /// The data set cannot be run.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
@@ -56,6 +56,12 @@ pub enum SensitivityError {
         /// The precision.
         precision: String,
     },
+}
+
+impl From<TableError> for SensitivityError {
+    fn from(error: TableError) -> Self {
+        Self::Table(Box::new(error))
+    }
 }
 
 /// Result of measuring.

@@ -166,11 +166,11 @@ pub fn lower(graph: &Graph, lowering: &Lowering) -> Result<Lowered> {
 }
 
 /// Adds a node to the group of its reason or rule.
-fn grouped<'a, G>(
-    groups: &'a mut Vec<G>,
+fn grouped<G>(
+    groups: &mut Vec<G>,
     is: impl Fn(&G) -> bool,
     new: impl FnOnce() -> G,
-) -> &'a mut G {
+) -> &mut G {
     let place = groups.iter().position(is).unwrap_or_else(|| {
         groups.push(new());
         groups.len() - 1
