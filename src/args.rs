@@ -153,7 +153,7 @@ pub struct EngineArgs {
     pub engines: Option<PathBuf>,
     /// Which GPU, counted from 0
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub device: usize,
+    pub gpu: usize,
     /// Capture runs that repeat as CUDA graphs, with tensorrt-rtx and tensorrt
     #[arg(long)]
     pub cuda_graphs: bool,
@@ -175,7 +175,7 @@ impl EngineArgs {
         Ok(Options {
             threads: self.threads,
             onnxruntime_library: self.onnxruntime_library.clone(),
-            device: self.device,
+            device: self.gpu,
             plans: self.engines.clone(),
             cuda_graphs: self.cuda_graphs,
             profile: false,

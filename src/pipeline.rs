@@ -1,13 +1,15 @@
 //! The staged pipeline: text once per expression, backbone once per clip, the rest once for each
 //! pair.
 
+mod answer;
 mod chunks;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix1, Ix3, Ix4, Slice, concatenate, s};
+use ndarray::{Array2, Array4, Axis, Slice};
 use socc_engines::{
     Breakdown, Engine, EngineError, HostTensor, ModelSource, OperatorTime, Stage, StageModel,
     Tensor, host,
@@ -15,7 +17,9 @@ use socc_engines::{
 use socc_exporter::model::Rate;
 use socc_exporter::tensor::TensorSpec;
 
+pub use answer::{Segmentation, read_f32};
 pub use chunks::PER_FRAME;
+pub use windows::{Window, overlapping_windows, window_frames, windows};
 
 /// Tensors by name.
 pub type Values = BTreeMap<String, Tensor>;
@@ -330,173 +334,4 @@ pub fn run_stage(stage: &mut dyn Stage, name: &str, values: &mut Values) -> Resu
     let names = stage.outputs().iter().map(|s| s.name.clone());
     values.extend(names.zip(outputs));
     Ok(())
-}
-
-/// What the pipeline found for one expression in one window of frames.
-#[derive(Debug, Clone)]
-pub struct Segmentation {
-    /// Time-mean of each query's score.
-    pub scores: Vec<f32>,
-    /// The query with the highest score.
-    pub selected_query: usize,
-    /// Boxes of the selected query per frame, `[cx, cy, w, h]` in 0..1.
-    pub boxes: Vec<[f32; 4]>,
-    /// Mask logits of the selected query, `[T, h, w]`.
-    pub logits: Array3<f32>,
-}
-
-/// Float32 tensor `name` on the host.
-///
-/// # Errors
-/// It is missing or of another type.
-pub fn read_f32(values: &Values, name: &str) -> Result<ndarray::ArrayD<f32>> {
-    let tensor = values.get(name).ok_or_else(|| PipelineError::Missing {
-        stage: "result".to_owned(),
-        tensor: name.to_owned(),
-    })?;
-    Ok(host(tensor)?.as_f32()?.to_owned())
-}
-
-fn shaped<D: ndarray::Dimension>(values: &Values, name: &str) -> Result<ndarray::Array<f32, D>> {
-    let array = read_f32(values, name)?;
-    let got = array.shape().to_vec();
-    array
-        .into_dimensionality::<D>()
-        .map_err(|_| PipelineError::Shape {
-            tensor: name.to_owned(),
-            got,
-        })
-}
-
-impl Segmentation {
-    /// Reads the answer off the values of [`Pipeline::segment`].
-    ///
-    /// # Errors
-    /// A tensor is missing or of another shape.
-    pub fn read(values: &Values) -> Result<Self> {
-        let scores = shaped::<Ix1>(values, "scores")?;
-        let selected = values
-            .get("selected_query")
-            .ok_or_else(|| PipelineError::Missing {
-                stage: "result".to_owned(),
-                tensor: "selected_query".to_owned(),
-            })?;
-        let selected = host(selected)?.as_i64()?.first().copied().unwrap_or(0);
-        let boxes = shaped::<Ix3>(values, "boxes")?;
-        let logits = shaped::<Ix4>(values, "mask_logits")?;
-        let query = usize::try_from(selected).unwrap_or(0);
-        let bad = |tensor: &str, got: &[usize]| PipelineError::Shape {
-            tensor: tensor.to_owned(),
-            got: got.to_vec(),
-        };
-        if query >= boxes.len_of(Axis(1)) || boxes.len_of(Axis(2)) != 4 {
-            return Err(bad("boxes", boxes.shape()));
-        }
-        let column = if logits.len_of(Axis(1)) == 1 {
-            0
-        } else {
-            query
-        };
-        if column >= logits.len_of(Axis(1)) {
-            return Err(bad("mask_logits", logits.shape()));
-        }
-        let boxes = boxes.index_axis(Axis(1), query);
-        Ok(Self {
-            scores: scores.to_vec(),
-            selected_query: query,
-            boxes: boxes
-                .outer_iter()
-                .map(|b| [b[0], b[1], b[2], b[3]])
-                .collect(),
-            logits: logits.index_axis(Axis(1), column).to_owned(),
-        })
-    }
-}
-
-/// Frames `start..start + len` that a window answers for, and where they lie within it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// First frame of the window.
-    pub first: usize,
-    /// First frame that it answers for.
-    pub start: usize,
-    /// Frames that it answers for.
-    pub len: usize,
-}
-
-/// Windows of `length` frames over `total`: side by side, the last one moved back so that it ends
-/// with the video. A shorter video is one window, completed by its last frame.
-pub fn windows(total: usize, length: usize) -> Vec<Window> {
-    overlapping_windows(total, length, 0)
-}
-
-/// Windows as by [`windows`], but each begins `overlap` frames before the first that it answers for (at
-/// most `length - 1`), the first one excepted: a window answers for what the one before it has not seen.
-pub fn overlapping_windows(total: usize, length: usize, overlap: usize) -> Vec<Window> {
-    let length = length.max(1);
-    let step = length - overlap.min(length - 1);
-    let mut windows = Vec::new();
-    let mut start = 0;
-    while start < total {
-        let own = if start == 0 { length } else { step };
-        let end = (start + own).min(total);
-        windows.push(Window {
-            first: end.saturating_sub(length),
-            start,
-            len: end - start,
-        });
-        start = end;
-    }
-    windows
-}
-
-/// Frames of a window, `[length, 3, H, W]`.
-pub fn window_frames(frames: ArrayView4<u8>, window: Window, length: usize) -> Array4<u8> {
-    let total = frames.len_of(Axis(0));
-    let end = (window.first + length).min(total);
-    let mut taken = frames.slice(s![window.first..end, .., .., ..]).to_owned();
-    while taken.len_of(Axis(0)) < length {
-        let last = frames.slice(s![total - 1.., .., .., ..]);
-        taken = concatenate(Axis(0), &[taken.view(), last]).unwrap_or(taken);
-    }
-    taken
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_cover_every_frame_once() {
-        for (total, length) in [(8, 8), (20, 8), (3, 8), (17, 1), (16, 8)] {
-            let all = windows(total, length);
-            let covered: Vec<usize> = all.iter().flat_map(|w| w.start..w.start + w.len).collect();
-            assert_eq!(
-                covered,
-                (0..total).collect::<Vec<_>>(),
-                "{total} in {length}"
-            );
-            for w in all {
-                assert!(w.first <= w.start && w.start + w.len <= (w.first + length).min(total));
-            }
-        }
-    }
-
-    #[test]
-    fn windows_overlap_by_what_was_asked_for() {
-        let all = overlapping_windows(20, 8, 3);
-        let places: Vec<[usize; 3]> = all.iter().map(|w| [w.first, w.start, w.len]).collect();
-        assert_eq!(places, [[0, 0, 8], [5, 8, 5], [10, 13, 5], [12, 18, 2]]);
-        for (total, length, overlap) in [(20, 8, 7), (3, 8, 2), (9, 8, 100), (16, 8, 0), (5, 1, 0)]
-        {
-            let mut next = 0;
-            for w in overlapping_windows(total, length, overlap) {
-                assert_eq!(w.start, next);
-                assert!(w.first <= w.start && w.start + w.len <= w.first + length);
-                assert!(w.start == 0 || w.start - w.first >= overlap.min(length - 1).min(w.start));
-                next += w.len;
-            }
-            assert_eq!(next, total);
-        }
-    }
 }

@@ -18,7 +18,7 @@ pub struct SensitivityArgs {
     #[arg(long, value_name = "NAME")]
     pub split: String,
     /// J&F that may be lost, in points (hundredths)
-    #[arg(long, value_name = "POINTS")]
+    #[arg(long, value_name = "POINTS", allow_negative_numbers = true)]
     pub budget: f64,
     /// What groups of layers are lowered to: fp16, int8 or int8-fp16
     #[arg(long, value_name = "PRECISION", default_value = "int8")]

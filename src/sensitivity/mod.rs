@@ -27,16 +27,16 @@ pub use state::{Settings, State};
 pub enum SensitivityError {
     /// A stage graph cannot be read or serialised.
     #[error(transparent)]
-    Onnx(#[from] OnnxError),
+    Onnx(Box<OnnxError>),
     /// A stage cannot be lowered.
     #[error(transparent)]
-    Pass(#[from] PassError),
+    Pass(Box<PassError>),
     /// The range table cannot be used, or a file cannot be written.
     #[error(transparent)]
     Table(Box<TableError>),
     /// The data set cannot be run.
     #[error(transparent)]
-    Evaluate(#[from] EvaluateError),
+    Evaluate(Box<EvaluateError>),
     /// A stage fails.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
@@ -58,11 +58,23 @@ pub enum SensitivityError {
     },
 }
 
-impl From<TableError> for SensitivityError {
-    fn from(error: TableError) -> Self {
-        Self::Table(Box::new(error))
-    }
+/// Errors are boxed where they are large, which every result would be otherwise.
+macro_rules! boxed {
+    ($($variant:ident($error:ty)),*) => {
+        $(impl From<$error> for SensitivityError {
+            fn from(error: $error) -> Self {
+                Self::$variant(Box::new(error))
+            }
+        })*
+    };
 }
+
+boxed!(
+    Onnx(OnnxError),
+    Pass(PassError),
+    Table(TableError),
+    Evaluate(EvaluateError)
+);
 
 /// Result of measuring.
 pub type Result<T> = std::result::Result<T, SensitivityError>;

@@ -166,11 +166,7 @@ pub fn lower(graph: &Graph, lowering: &Lowering) -> Result<Lowered> {
 }
 
 /// Adds a node to the group of its reason or rule.
-fn grouped<G>(
-    groups: &mut Vec<G>,
-    is: impl Fn(&G) -> bool,
-    new: impl FnOnce() -> G,
-) -> &mut G {
+fn grouped<G>(groups: &mut Vec<G>, is: impl Fn(&G) -> bool, new: impl FnOnce() -> G) -> &mut G {
     let place = groups.iter().position(is).unwrap_or_else(|| {
         groups.push(new());
         groups.len() - 1
