@@ -42,7 +42,7 @@ fn shaped<D: ndarray::Dimension>(values: &Values, name: &str) -> Result<ndarray:
 }
 
 impl Segmentation {
-    /// Reads the answer off the values of [`Pipeline::segment`].
+    /// Reads the answer off the values of [`super::Pipeline::segment`].
     ///
     /// # Errors
     /// A tensor is missing or of another shape.

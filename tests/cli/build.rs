@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::args;
@@ -98,28 +97,6 @@ fn what_cannot_be_built_is_refused_in_one_sentence() {
     assert!(!out.exists());
 }
 
-/// A bundle whose stage has another operator in one's place, of a name of equal length, in file and manifest.
-fn with_operator(bundle: &Path, stage: &str, from: &str, to: &str) {
-    let name = format!("{stage}.onnx");
-    let mut bytes = fs::read(bundle.join(&name)).unwrap();
-    assert_eq!(from.len(), to.len());
-    for at in 0..bytes.len() - from.len() {
-        if &bytes[at..at + from.len()] == from.as_bytes() {
-            bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
-        }
-    }
-    fs::write(bundle.join(&name), &bytes).unwrap();
-    edit(&bundle.join("manifest.json"), |manifest| {
-        let stages = manifest["stages"].as_array_mut().unwrap();
-        let entry = stages.iter_mut().find(|s| s["name"] == stage).unwrap();
-        let sum: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
-        entry["files"][0]["sha256"] = sum.into();
-    });
-}
-
 /// Changes a JSON file.
 pub fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
     let mut value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
@@ -129,6 +106,8 @@ pub fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
 
 #[cfg(all(feature = "tensorrt-rtx", not(feature = "tensorrt")))]
 mod real {
+    use sha2::{Digest, Sha256};
+
     use super::*;
     use crate::precision::{PRECISIONS, Place};
     use crate::support::{is_ci, socc, stderr};
@@ -168,6 +147,28 @@ mod real {
     fn stages(engines: &Value) -> Vec<&str> {
         let stages = engines["stages"].as_array().unwrap().iter();
         stages.map(|s| s["name"].as_str().unwrap()).collect()
+    }
+
+    /// A bundle whose stage has another operator in one's place, of a name of equal length, in file and manifest.
+    fn with_operator(bundle: &Path, stage: &str, from: &str, to: &str) {
+        let name = format!("{stage}.onnx");
+        let mut bytes = fs::read(bundle.join(&name)).unwrap();
+        assert_eq!(from.len(), to.len());
+        for at in 0..bytes.len() - from.len() {
+            if &bytes[at..at + from.len()] == from.as_bytes() {
+                bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+            }
+        }
+        fs::write(bundle.join(&name), &bytes).unwrap();
+        edit(&bundle.join("manifest.json"), |manifest| {
+            let stages = manifest["stages"].as_array_mut().unwrap();
+            let entry = stages.iter_mut().find(|s| s["name"] == stage).unwrap();
+            let sum: String = Sha256::digest(&bytes)
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect();
+            entry["files"][0]["sha256"] = sum.into();
+        });
     }
 
     fn modified(path: &Path) -> std::time::SystemTime {
