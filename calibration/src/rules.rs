@@ -83,7 +83,7 @@ const PRODUCTS: &[&str] = &["Gemm", "Conv"];
 
 /// The rules worth having. What none of them means stays as it is: LayerNorm, softmax, bias tables, the products of
 /// attention.
-pub const DEFAULT: [Rule; 10] = [
+pub const DEFAULT: [Rule; 11] = [
     Rule {
         name: "sampling offsets",
         operators: PRODUCTS,
@@ -136,6 +136,14 @@ pub const DEFAULT: [Rule; 10] = [
         name: "stem",
         operators: PRODUCTS,
         place: Place::Module("patch_embed"),
+        action: Action::Keep,
+        reason: "three input channels fill no int8 tile, and every later error starts here",
+        fusion: "none: TensorRT fuses normalisation and stem in float",
+    },
+    Rule {
+        name: "stem of ResNet",
+        operators: PRODUCTS,
+        place: Place::Scope("backbone.0.body.conv1"),
         action: Action::Keep,
         reason: "three input channels fill no int8 tile, and every later error starts here",
         fusion: "none: TensorRT fuses normalisation and stem in float",
