@@ -11,13 +11,14 @@ mod roofline;
 mod sensitivity;
 mod window;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use socc::source::Source;
 use socc_engines::{Engine, Options, engine};
-use socc_exporter::model::Deformable;
+use socc_exporter::model::{Deformable, FRAMES_AT_ONCE};
 
 pub use bench::BenchArgs;
 pub use build::{Backend, BuildArgs};
@@ -251,6 +252,9 @@ pub struct ExportArgs {
     /// Lowering of deformable attention
     #[arg(long, value_enum, default_value = "grid-sample")]
     pub deformable: Lowering,
+    /// Frames of a longer clip for which wide tensors are made at once: fewer need less memory
+    #[arg(long, value_name = "N", default_value_t = FRAMES_AT_ONCE)]
+    pub frames_at_once: NonZeroUsize,
     #[command(flatten)]
     pub precision: PrecisionArgs,
     /// Add the golden intermediates and the masks of all queries as outputs, for `socc verify`

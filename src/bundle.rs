@@ -5,6 +5,7 @@ mod write;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use sha2::{Digest, Sha256};
 use socc_calibration::passes::Report;
 use socc_calibration::precision::Precision;
 use socc_exporter::config::Architecture;
-use socc_exporter::model::{Deformable, MIN_SIDE, Rate, Request, STAGES};
+use socc_exporter::model::{Deformable, FRAMES_AT_ONCE, MIN_SIDE, Rate, Request, STAGES};
 use socc_exporter::onnx::SavedFile;
 use socc_exporter::tensor::{DType, Dim, TensorSpec};
 
@@ -51,6 +52,9 @@ pub struct Manifest {
     pub width: usize,
     /// Lowering of deformable attention.
     pub deformable: Deformable,
+    /// Frames for which wide tensors are made at once, and that stages which look at one frame at a time take.
+    #[serde(default = "frames_at_once")]
+    pub frames_at_once: NonZeroUsize,
     /// Whether the graphs give the golden intermediates.
     pub probe: bool,
     /// Arithmetic of the graphs: a precision, or `mixed`.
@@ -69,6 +73,7 @@ impl Manifest {
             height: self.height,
             width: self.width,
             deformable: self.deformable,
+            frames_at_once: self.frames_at_once,
             probe: self.probe,
         }
     }
@@ -106,6 +111,11 @@ impl Manifest {
         let mut inputs = self.stages.iter().flat_map(|s| &s.inputs);
         (!inputs.any(|spec| *spec == frames)).then(|| format!("no stage takes `{frames}`"))
     }
+}
+
+/// Of bundles from before it was written down.
+fn frames_at_once() -> NonZeroUsize {
+    FRAMES_AT_ONCE
 }
 
 /// A file that a bundle was made from.

@@ -18,7 +18,7 @@ use socc_exporter::model::Rate;
 use socc_exporter::tensor::TensorSpec;
 
 pub use answer::{Segmentation, read_f32};
-pub use chunks::PER_FRAME;
+pub use chunks::{Signature, chunk_runs};
 pub use windows::{Window, overlapping_windows, window_frames, windows};
 
 /// Tensors by name.
@@ -142,6 +142,23 @@ impl Pipeline {
             outputs: stage.outputs,
             source: stage.source,
         })?)
+    }
+
+    /// Runs a stage that [`Pipeline::prepare`] compiled on `values` and adds what it gives.
+    ///
+    /// # Errors
+    /// A value is missing, or the engine fails.
+    pub fn run_prepared(
+        &self,
+        stage: &mut dyn Stage,
+        name: &str,
+        values: &mut Values,
+    ) -> Result<()> {
+        let inputs = operands(stage, name, values)?;
+        let outputs = run(&*self.engine, stage, name, &inputs)?;
+        let names = stage.outputs().iter().map(|s| s.name.clone());
+        values.extend(names.zip(outputs));
+        Ok(())
     }
 
     /// Runs one stage on `values` and adds what it gives.
@@ -297,10 +314,7 @@ impl Compiled {
     fn run(&mut self, engine: &dyn Engine, number: usize, values: &mut Values) -> Result<StageRun> {
         let inputs = operands(self.stage.as_ref(), &self.name, values)?;
         let start = Instant::now();
-        let outputs = match chunks::chunked(&self.name, &*self.stage, &inputs) {
-            Some(frames) => chunks::run(engine, &mut *self.stage, &inputs, frames)?,
-            None => self.stage.run(&inputs)?,
-        };
+        let outputs = run(engine, &mut *self.stage, &self.name, &inputs)?;
         let run = StageRun {
             stage: number,
             start,
@@ -325,13 +339,18 @@ fn operands(stage: &dyn Stage, name: &str, values: &Values) -> Result<Vec<Tensor
     inputs.collect()
 }
 
-/// Runs a stage that belongs to no pipeline on `values` and adds what it gives.
-///
-/// # Errors
-/// A value is missing, or the engine fails.
-pub fn run_stage(stage: &mut dyn Stage, name: &str, values: &mut Values) -> Result<()> {
-    let outputs = stage.run(&operands(stage, name, values)?)?;
-    let names = stage.outputs().iter().map(|s| s.name.clone());
-    values.extend(names.zip(outputs));
-    Ok(())
+/// Runs a stage in chunks of frames where it takes fewer than `inputs` have.
+fn run(
+    engine: &dyn Engine,
+    stage: &mut dyn Stage,
+    name: &str,
+    inputs: &[Tensor],
+) -> Result<Vec<Tensor>> {
+    let (takes, gives) = (stage.inputs().to_vec(), stage.outputs().to_vec());
+    let signature = Signature {
+        stage: name,
+        inputs: &takes,
+        outputs: &gives,
+    };
+    signature.run(engine, inputs, |inputs| Ok(stage.run(inputs)?))
 }

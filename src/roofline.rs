@@ -53,6 +53,20 @@ impl Count {
         self.read_bytes + self.written_bytes
     }
 
+    /// The work of `runs` runs.
+    fn times(mut self, runs: u64) -> Self {
+        let all = [
+            &mut self.macs,
+            &mut self.flops,
+            &mut self.read_bytes,
+            &mut self.written_bytes,
+        ];
+        for count in all {
+            *count *= runs;
+        }
+        self
+    }
+
     /// Arithmetic intensity, float operations per byte.
     pub fn intensity(&self) -> f64 {
         self.flops as f64 / self.bytes().max(1) as f64

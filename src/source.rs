@@ -10,14 +10,14 @@ use socc_exporter::config::{self, ConfigError, Described};
 use socc_exporter::error::ExportError;
 use socc_exporter::graph::Graph;
 use socc_exporter::keys::{self, Audit};
-use socc_exporter::model::{self, Deformable, Rate, Request, STAGES};
+use socc_exporter::model::{self, Deformable, FRAMES_AT_ONCE, Rate, Request, STAGES};
 use socc_exporter::onnx::{self, OnnxError};
 
 use crate::bundle::{Bundle, BundleError, Manifest, ModelFacts, StageEntry};
 use crate::engines::{self, EnginesError};
 use crate::host::HostError;
 use crate::host::tokenizer::TextTokenizer;
-use crate::pipeline::{PER_FRAME, Pipeline, PipelineError, StageInput};
+use crate::pipeline::{Pipeline, PipelineError, StageInput};
 
 /// Why a source cannot be opened or compiled.
 #[derive(Debug, thiserror::Error)]
@@ -265,8 +265,7 @@ impl Source {
     }
 
     /// Compiles all stages for `request` on `engine`; `compiled` hears each stage's name when it is
-    /// ready. Of a checkpoint, stages that look at one frame at a time run long clips in chunks. A bundle has its own
-    /// lowering and outputs, whatever the request says of them.
+    /// ready. A bundle has its own lowering, outputs and frames at once, whatever the request says of them.
     ///
     /// For an engine that runs plans, those of the bundle's stages are taken instead of the graphs.
     ///
@@ -279,10 +278,7 @@ impl Source {
         request: &Request,
         compiled: &mut dyn FnMut(&str),
     ) -> Result<Pipeline> {
-        let mut stages = STAGES.map(|(name, _)| (name, *request));
-        if self.manifest().is_none() {
-            chunk_frames(&mut stages);
-        }
+        let stages = STAGES.map(|(name, _)| (name, *request));
         self.compile_stages(engine, &stages, compiled)
     }
 
@@ -375,20 +371,9 @@ impl Source {
                 height,
                 width,
                 deformable: Deformable::default(),
+                frames_at_once: FRAMES_AT_ONCE,
                 probe: false,
             },
-        }
-    }
-}
-
-/// Frames that the stages which look at one frame at a time run at once.
-pub const FRAMES_AT_ONCE: usize = 32;
-
-/// Has the stages of [`PER_FRAME`] run at most [`FRAMES_AT_ONCE`] frames at once.
-pub fn chunk_frames(stages: &mut [(&str, Request)]) {
-    for (name, request) in stages {
-        if PER_FRAME.contains(name) {
-            request.frames = request.frames.min(FRAMES_AT_ONCE);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use socc_exporter::checkpoint::Checkpoint;
 use socc_exporter::config;
-use socc_exporter::model::{Deformable, Request, StageGraph, build};
+use socc_exporter::model::{Deformable, FRAMES_AT_ONCE, Request, StageGraph, build};
 use socc_exporter::onnx::{load, save, structure_hash};
 
 /// The stages of the small model that comes along.
@@ -21,6 +21,7 @@ fn stages(deformable: Deformable) -> Vec<StageGraph> {
         height: 64,
         width: 96,
         deformable,
+        frames_at_once: FRAMES_AT_ONCE,
         probe: false,
     };
     build(&checkpoint, &described.architecture, &request).unwrap()

@@ -150,6 +150,7 @@ fn manifest(
         height: request.height,
         width: request.width,
         deformable: request.deformable,
+        frames_at_once: request.frames_at_once,
         probe: request.probe,
         precision: precision(&stages),
         stages,

@@ -169,7 +169,7 @@ impl Calibrator {
     ) -> Result<()> {
         for stage in self.stages.iter_mut().filter(|s| s.rate == rate) {
             if let Some(seen) = seen.stage(&stage.name) {
-                stage.run(values, seen, origin)?;
+                stage.run(&*self.engine, values, seen, origin)?;
             }
         }
         Ok(())

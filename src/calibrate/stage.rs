@@ -11,7 +11,7 @@ use socc_exporter::tensor::TensorSpec;
 
 use super::Result;
 use super::watch::{Watched, watch};
-use crate::pipeline::{PipelineError, Values};
+use crate::pipeline::{PipelineError, Signature, Values};
 
 /// How stages are cut and watched.
 #[derive(Debug, Clone, Copy)]
@@ -87,30 +87,49 @@ impl ObservedStage {
     /// A value is missing, the engine fails, or an activation is NaN or infinite.
     pub fn run(
         &mut self,
+        engine: &dyn Engine,
         values: &mut Values,
         seen: &mut StageObservations,
         origin: &Origin,
     ) -> Result<()> {
+        let inputs = pick(values, &self.inputs, &self.name)?;
+        let signature = Signature {
+            stage: &self.name,
+            inputs: &self.inputs,
+            outputs: &self.outputs,
+        };
         let at = Watched {
             stage: &self.name,
             origin,
             threads: self.threads,
         };
-        let mut live = Values::new();
-        let inputs = pick(values, &self.inputs, &self.name)?;
-        watch(seen, &self.inputs, &inputs, &at)?;
-        insert(&mut live, &self.inputs, inputs);
-        for Segment { stage, last_used } in &mut self.segments {
-            let inputs = pick(&live, stage.inputs(), &self.name)?;
-            let outputs = stage.run(&inputs)?;
-            watch(seen, stage.outputs(), &outputs, &at)?;
-            insert(&mut live, stage.outputs(), outputs);
-            live.retain(|name, _| !last_used.contains(name));
-        }
-        let outputs = pick(&live, &self.outputs, &self.name)?;
+        let segments = &mut self.segments;
+        let outputs = signature.run(engine, &inputs, |inputs| {
+            run_segments(segments, signature, inputs.to_vec(), seen, &at)
+        })?;
         insert(values, &self.outputs, outputs);
         Ok(())
     }
+}
+
+fn run_segments(
+    segments: &mut [Segment],
+    stage: Signature<'_>,
+    inputs: Vec<Tensor>,
+    seen: &mut StageObservations,
+    at: &Watched<'_>,
+) -> Result<Vec<Tensor>> {
+    let mut live = Values::new();
+    watch(seen, stage.inputs, &inputs, at)?;
+    insert(&mut live, stage.inputs, inputs);
+    for segment in segments {
+        let inputs = pick(&live, segment.stage.inputs(), stage.stage)?;
+        let outputs = segment.stage.run(&inputs)?;
+        watch(seen, segment.stage.outputs(), &outputs, at)?;
+        insert(&mut live, segment.stage.outputs(), outputs);
+        live.retain(|name, _| !segment.last_used.contains(name));
+    }
+    pick(&live, stage.outputs, stage.stage)
 }
 
 /// The values that `specs` name.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use socc_calibration::method::Method;
 use socc_calibration::table::StageRanges;
 use socc_engines::{Options as EngineOptions, engine};
-use socc_exporter::model::{Deformable, Request, build};
+use socc_exporter::model::{Deformable, FRAMES_AT_ONCE, Request, build};
 
 use super::*;
 use crate::host::frames::{Clip, Selection};
@@ -34,6 +34,7 @@ fn request() -> Request {
         height: 96,
         width: 160,
         deformable: Deformable::GridSample,
+        frames_at_once: FRAMES_AT_ONCE,
         probe: false,
     }
 }

@@ -13,7 +13,7 @@ use socc::bench::{
 };
 use socc::host::frames::{Clip, Selection};
 use socc::host::resize::detr_size;
-use socc::pipeline::PipelineError;
+use socc::pipeline::{PipelineError, chunk_runs};
 use socc::roofline::{Counter, Precision, Roofline, measure_host};
 use socc::source::Source;
 use socc_engines::engine;
@@ -207,7 +207,9 @@ fn roofline(
         .encode(first, source.facts().max_tokens)?;
     let stages = graphs.iter().filter_map(|(name, _, graph)| {
         let measured = report.stages.iter().find(|s| s.name == *name)?;
-        let count = Counter::new(graph, tokens.len()).all(Precision::Graph);
+        let counter = Counter::new(graph, tokens.len());
+        let counter = counter.repeated(chunk_runs(graph, request.frames));
+        let count = counter.all(Precision::Graph);
         Some((name.clone(), count, measured.series.summary.p50_ms))
     });
     Ok(Some(Roofline::new(&machine, stages)))

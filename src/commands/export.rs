@@ -26,6 +26,7 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         height: size.height,
         width: size.width,
         deformable: args.deformable.into(),
+        frames_at_once: args.frames_at_once,
         probe: args.probe,
     };
     let mut stages = build(&model.checkpoint, arch, &request)?;

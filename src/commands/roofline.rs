@@ -6,6 +6,7 @@ use anyhow::bail;
 use serde::Serialize;
 use socc::bench::Report;
 use socc::bench::units::{duration, si};
+use socc::pipeline::chunk_runs;
 use socc::roofline::{
     Bound, Count, Counter, DEVICES, HOST, Limit, Machine, Precision, bound, device, measure_host,
     scopes, under,
@@ -78,7 +79,7 @@ pub fn roofline(args: &RooflineArgs) -> anyhow::Result<ExitCode> {
     let notes = report.as_ref().map(|r| notes(r, &request));
     let stages = graphs.iter().map(|(name, _, graph)| {
         let measured = report.as_ref().and_then(|r| median(r, name));
-        stage(args, name, graph, &machines, measured)
+        stage(args, (name, graph, request.frames), &machines, measured)
     });
     let output = Output {
         tokens: args.tokens,
@@ -166,12 +167,12 @@ fn counts<'a>(
 
 fn stage(
     args: &RooflineArgs,
-    name: &str,
-    graph: &Graph,
+    (name, graph, frames): (&str, &Graph, usize),
     machines: &[Machine],
     measured_ms: Option<f64>,
 ) -> Stage {
-    let counter = Counter::new(graph, args.tokens);
+    let runs = chunk_runs(graph, frames);
+    let counter = Counter::new(graph, args.tokens).repeated(runs);
     let whole = counts(&counter, graph.nodes().iter());
     let bounds: Vec<Bounds> = machines
         .iter()
@@ -203,7 +204,7 @@ fn stage(
 
 fn text(output: &Output) -> String {
     let mut out = format!(
-        "Work of one run, {} tokens; bytes as the graph's types are\n\n",
+        "Work of one clip and expression, {} tokens; bytes as the graph's types are\n\n",
         output.tokens
     );
     out.push_str(&work_table(output).render());

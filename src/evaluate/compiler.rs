@@ -8,7 +8,7 @@ use socc_exporter::model::{Deformable, Rate, Request, STAGES};
 use super::{Pipelines, Protocol, Result};
 use crate::pipeline::Pipeline;
 use crate::segment::Windowing;
-use crate::source::{Source, SourceError, chunk_frames};
+use crate::source::{Source, SourceError};
 
 /// Compiles a pipeline for each shape of clip, and keeps the last few.
 ///
@@ -86,10 +86,7 @@ impl<'a> Compiler<'a> {
             // The official evaluation ranks the masks of all queries.
             pair.probe = true;
         }
-        let mut stages = stages(|rate| rate != Rate::Expression, clip, pair);
-        if self.source.manifest().is_none() {
-            chunk_frames(&mut stages);
-        }
+        let stages = stages(|rate| rate != Rate::Expression, clip, pair);
         let engine = Arc::clone(&self.engine);
         let pipeline = self.source.compile_stages(engine, &stages, &mut |_| ())?;
         Ok(match annotated {

@@ -2,14 +2,12 @@
 //! chunk, and only their inputs and outputs are as long as the clip.
 
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
-use socc_engines::{Engine, HostTensor, Stage, Tensor, host};
+use socc_engines::{Engine, HostTensor, Tensor, host};
+use socc_exporter::graph::Graph;
+use socc_exporter::model::PER_FRAME;
 use socc_exporter::tensor::TensorSpec;
 
-use super::{PipelineError, Result, windows};
-
-/// Stages whose frames do not know of each other: deformable attention stays within a frame, and so does
-/// the mask of a query that is chosen.
-pub const PER_FRAME: [&str; 2] = ["transformer", "mask_head"];
+use super::{PipelineError, Result, Window, windows};
 
 /// The axis of a tensor of a [`PER_FRAME`] stage that counts frames.
 fn frame_axis(name: &str) -> Option<usize> {
@@ -21,71 +19,138 @@ fn frame_axis(name: &str) -> Option<usize> {
     }
 }
 
-/// Frames that a stage takes at once, and that its inputs have, where these are more.
-pub(super) fn chunked(name: &str, stage: &dyn Stage, inputs: &[Tensor]) -> Option<(usize, usize)> {
-    if !PER_FRAME.contains(&name) {
-        return None;
-    }
-    let mut pairs = stage.inputs().iter().zip(inputs);
-    pairs.find_map(|(spec, tensor)| {
-        let axis = frame_axis(&spec.name)?;
-        let chunk = spec.shape.get(axis)?.fixed()?;
-        let frames = *tensor.shape().get(axis)?;
-        (frames > chunk).then_some((chunk, frames))
-    })
+/// How often a stage with this graph runs for a clip of `frames` frames.
+pub fn chunk_runs(stage: &Graph, frames: usize) -> usize {
+    let signature = Signature {
+        stage: stage.name(),
+        inputs: &stage.inputs(),
+        outputs: &[],
+    };
+    let chunk = signature.chunk().unwrap_or(frames);
+    frames.div_ceil(chunk.max(1)).max(1)
 }
 
-/// Runs a stage over `frames` frames, `chunk` at a time; the last chunk overlaps the one before it.
-pub(super) fn run(
-    engine: &dyn Engine,
-    stage: &mut dyn Stage,
-    inputs: &[Tensor],
-    (chunk, frames): (usize, usize),
-) -> Result<Vec<Tensor>> {
-    let specs = stage.inputs().to_vec();
-    let outputs = stage.outputs().to_vec();
-    // To the host once, not once for every chunk.
-    let whole: Vec<_> = inputs
-        .iter()
-        .map(host)
-        .collect::<std::result::Result<_, _>>()?;
-    let mut joined: Vec<Option<ArrayD<f32>>> = vec![None; outputs.len()];
-    for window in windows(frames, chunk) {
-        let range = Slice::from(window.first..window.first + chunk);
-        let mut taken = Vec::with_capacity(inputs.len());
-        for ((spec, tensor), whole) in specs.iter().zip(inputs).zip(&whole) {
-            taken.push(match frame_axis(&spec.name) {
-                None => tensor.clone(),
-                Some(axis) => {
-                    let values = whole.as_f32()?;
-                    if values.shape().get(axis) != Some(&frames) {
-                        return Err(wrong(spec, values.shape()));
-                    }
-                    let part = values.slice_axis(Axis(axis), range).to_owned();
-                    engine.upload(HostTensor::F32(part))?
-                }
-            });
+/// What a stage takes and gives.
+#[derive(Clone, Copy)]
+pub struct Signature<'a> {
+    /// Name of the stage.
+    pub stage: &'a str,
+    /// Inputs.
+    pub inputs: &'a [TensorSpec],
+    /// Outputs.
+    pub outputs: &'a [TensorSpec],
+}
+
+impl Signature<'_> {
+    /// Frames that the stage takes at once, where it is one of [`PER_FRAME`].
+    fn chunk(&self) -> Option<usize> {
+        if !PER_FRAME.contains(&self.stage) {
+            return None;
         }
-        let results = stage.run(&taken)?;
+        let mut inputs = self.inputs.iter();
+        inputs.find_map(|spec| spec.shape.get(frame_axis(&spec.name)?)?.fixed())
+    }
+
+    /// Frames of the inputs, where these are more than the stage takes at once.
+    fn frames(&self, inputs: &[Tensor]) -> Option<(usize, usize)> {
+        let chunk = self.chunk()?;
+        let mut pairs = self.inputs.iter().zip(inputs);
+        let frames = pairs.find_map(|(spec, tensor)| {
+            let axis = frame_axis(&spec.name)?;
+            tensor.shape().get(axis).copied()
+        })?;
+        (frames > chunk).then_some((chunk, frames))
+    }
+
+    /// Runs a stage, once for each chunk where it takes fewer frames than `inputs` have; the last chunk
+    /// overlaps the one before it.
+    ///
+    /// # Errors
+    /// `run` fails, or a tensor has not as many frames as it should have.
+    pub fn run<E: From<PipelineError>>(
+        &self,
+        engine: &dyn Engine,
+        inputs: &[Tensor],
+        mut run: impl FnMut(&[Tensor]) -> std::result::Result<Vec<Tensor>, E>,
+    ) -> std::result::Result<Vec<Tensor>, E> {
+        let Some((chunk, frames)) = self.frames(inputs) else {
+            return run(inputs);
+        };
+        let mut joined = Joined::new(self.outputs, chunk, frames);
+        for window in windows(frames, chunk) {
+            let taken = inputs.iter().zip(self.inputs);
+            let taken =
+                taken.map(|(tensor, spec)| cut(engine, spec, tensor, window, (chunk, frames)));
+            let results = run(&taken.collect::<Result<Vec<_>>>()?)?;
+            joined.add(window, &results)?;
+        }
+        Ok(joined.finish(engine)?)
+    }
+}
+
+/// The frames of a window of `chunk` out of `frames`, of a tensor that has frames.
+fn cut(
+    engine: &dyn Engine,
+    spec: &TensorSpec,
+    tensor: &Tensor,
+    window: Window,
+    (chunk, frames): (usize, usize),
+) -> Result<Tensor> {
+    let Some(axis) = frame_axis(&spec.name) else {
+        return Ok(tensor.clone());
+    };
+    let whole = host(tensor)?;
+    let values = whole.as_f32()?;
+    if values.shape().get(axis) != Some(&frames) {
+        return Err(wrong(spec, values.shape()));
+    }
+    let range = Slice::from(window.first..window.first + chunk);
+    let part = values.slice_axis(Axis(axis), range).to_owned();
+    Ok(engine.upload(HostTensor::F32(part))?)
+}
+
+/// Outputs that grow chunk by chunk.
+struct Joined<'a> {
+    specs: &'a [TensorSpec],
+    chunk: usize,
+    frames: usize,
+    values: Vec<Option<ArrayD<f32>>>,
+}
+
+impl<'a> Joined<'a> {
+    fn new(specs: &'a [TensorSpec], chunk: usize, frames: usize) -> Self {
+        Self {
+            specs,
+            chunk,
+            frames,
+            values: vec![None; specs.len()],
+        }
+    }
+
+    fn add(&mut self, window: Window, results: &[Tensor]) -> Result<()> {
         let skip = window.start - window.first;
-        for ((spec, result), joined) in outputs.iter().zip(results).zip(&mut joined) {
+        for ((spec, result), joined) in self.specs.iter().zip(results).zip(&mut self.values) {
             let axis = frame_axis(&spec.name).unwrap_or(0);
-            let result = host(&result)?;
+            let result = host(result)?;
             let values = result.as_f32()?;
             let mut shape = values.shape().to_vec();
-            if shape.get(axis) != Some(&chunk) {
+            if shape.get(axis) != Some(&self.chunk) {
                 return Err(wrong(spec, &shape));
             }
-            shape[axis] = frames;
+            shape[axis] = self.frames;
             let own = values.slice_axis(Axis(axis), Slice::from(skip..skip + window.len));
             let place = Slice::from(window.start..window.start + window.len);
             let all = joined.get_or_insert_with(|| ArrayD::zeros(IxDyn(&shape)));
             all.slice_axis_mut(Axis(axis), place).assign(&own);
         }
+        Ok(())
     }
-    let joined = joined.into_iter().flatten();
-    let joined = joined.map(|all| Ok(engine.upload(HostTensor::F32(all))?));
-    joined.collect()
+
+    fn finish(self, engine: &dyn Engine) -> Result<Vec<Tensor>> {
+        let values = self.values.into_iter().flatten();
+        let values = values.map(|all| Ok(engine.upload(HostTensor::F32(all))?));
+        values.collect()
+    }
 }
 
 fn wrong(spec: &TensorSpec, got: &[usize]) -> PipelineError {
@@ -97,12 +162,11 @@ fn wrong(spec: &TensorSpec, got: &[usize]) -> PipelineError {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
     use std::path::PathBuf;
 
     use socc_engines::{Options, engine};
-    use socc_exporter::model::STAGES;
 
-    use super::*;
     use crate::source::Source;
     use crate::verify::{self, Case, Tolerance};
 
@@ -114,21 +178,13 @@ mod tests {
         let config = demo.join("config.yaml");
         let source = Source::open(&demo.join("model.safetensors"), Some(&config), None).unwrap();
         let case = Case::open(&root.join("tests/fixtures/cases/odd")).unwrap();
-        let frames = case.clip.frames.len();
-        let mut request = source.request(frames, case.height, case.width);
+        let mut request = source.request(case.clip.frames.len(), case.height, case.width);
+        request.frames_at_once = NonZeroUsize::MIN.saturating_add(1);
         request.probe = true;
-        let stages = STAGES.map(|(name, _)| {
-            let mut own = request;
-            if PER_FRAME.contains(&name) {
-                own.frames = 2;
-            }
-            (name, own)
-        });
         let backend = engine("embedded", &Options::default()).unwrap();
-        let compiled = source.compile_stages(backend, &stages, &mut |_| ());
-        let mut pipeline = compiled.unwrap();
+        let mut pipeline = source.compile(backend, &request, &mut |_| ()).unwrap();
         let report = verify::run(&case, &mut pipeline, Tolerance::FP32, &|_| None).unwrap();
-        assert_eq!(frames, 5);
+        assert_eq!(request.frames, 5);
         for expression in &report.expressions {
             assert!(
                 expression.not_given.is_empty(),

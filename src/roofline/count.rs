@@ -19,6 +19,8 @@ pub struct Counter<'a> {
     graph: &'a Graph,
     /// Length of every symbolic axis.
     symbol: u64,
+    /// How often the graph runs.
+    runs: u64,
     consumers: HashMap<Value, Vec<&'a Node>>,
     outputs: HashSet<Value>,
     /// The value that a view shows.
@@ -46,10 +48,18 @@ impl<'a> Counter<'a> {
         Self {
             graph,
             symbol: tokens as u64,
+            runs: 1,
             consumers,
             outputs,
             shown,
         }
+    }
+
+    /// Counts the work of so many runs of the graph.
+    #[must_use]
+    pub fn repeated(mut self, runs: usize) -> Self {
+        self.runs = runs as u64;
+        self
     }
 
     /// The whole graph.
@@ -102,7 +112,7 @@ impl<'a> Counter<'a> {
         count.written_bytes = written
             .map(|v| self.elements(*v) * self.width(*v, precision))
             .sum();
-        count
+        count.times(self.runs)
     }
 
     /// Bytes of all nodes where each reads its operands from memory and writes its results there: what a back end

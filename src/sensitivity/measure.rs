@@ -13,7 +13,7 @@ use super::{Loss, Result, SensitivityError};
 use crate::dataset::{Dataset, Expression, Truth, Video};
 use crate::evaluate::{EvaluateError, Judge, Scored, SizeRule, Texts, prepare};
 use crate::host::masks::iou;
-use crate::pipeline::{Pipeline, Segmentation, Values, Window, run_stage, window_frames, windows};
+use crate::pipeline::{Pipeline, Segmentation, Values, Window, window_frames, windows};
 
 /// Variants of one stage that are compiled and measured together, so that the float32 values that they start from are
 /// computed once for all of them. More cost memory: each holds the stage's weights.
@@ -180,7 +180,9 @@ impl<'a> Measure<'a> {
                     }
                     match variant.get_mut(stage) {
                         Some(own) => {
-                            run_stage(own.as_mut(), self.graphs.name(*stage), &mut values)?
+                            let name = self.graphs.name(*stage);
+                            self.pipeline
+                                .run_prepared(own.as_mut(), name, &mut values)?
                         }
                         None => self
                             .pipeline

@@ -114,6 +114,27 @@ impl Graph {
         self.push("Slice", &inputs, vec![], dtype, shape)
     }
 
+    /// `x`, on which nothing can begin before `done` is computed: engines choose their own order among nodes
+    /// that do not depend on each other, and begin all long chains at once where one after the other needs
+    /// less memory.
+    pub fn after(&mut self, x: Value, done: Value) -> Result {
+        let shape = self.shape(x).to_vec();
+        let Some(rows) = shape.first().and_then(Dim::fixed) else {
+            return self.refuse("Concat", &[x, done], "rows must be known".to_owned());
+        };
+        let mut element = done;
+        for axis in 0..self.shape(done).len() {
+            element = self.slice(element, axis, 0, 1)?;
+        }
+        let fixed = shape[1..].iter().map(|d| d.fixed().unwrap_or(1));
+        let row: Vec<usize> = [1].into_iter().chain(fixed).collect();
+        let element = self.view(element, &vec![1; row.len()])?;
+        // One row more, and off again: no optimisation sees through that.
+        let row = self.expand(element, &row)?;
+        let longer = self.concat(&[x, row], 0)?;
+        self.slice(longer, 0, 0, rows)
+    }
+
     /// Entries of `x` along `axis` at the positions in `indices` (int64).
     pub fn gather(&mut self, x: Value, indices: Value, axis: usize) -> Result {
         if self.dtype(indices) != DType::I64 {

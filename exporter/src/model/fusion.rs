@@ -1,8 +1,9 @@
 //! Text-visual fusion through proxies (`models/soc.py`, `forward`; `models/vla.py`, `MMF`).
 
 use super::Shapes;
+use super::sections::Sections;
 use crate::error::Result;
-use crate::graph::{Graph, Value};
+use crate::graph::{self, Graph, Value};
 use crate::nn::MultiheadAttention;
 use crate::tensor::{DType, Dim};
 use crate::weights::Weights;
@@ -19,13 +20,18 @@ pub(super) fn emit(g: &mut Graph, w: &Weights, s: &Shapes) -> Result<()> {
     let words = g.input("word_features", DType::F32, &word_shape)?;
     let positions = g.input("word_positions", DType::F32, &word_shape)?;
 
-    let flat = g.view(levels, &[t * n, c])?;
     let keys = g.add(words, positions)?;
-    let fused = Fusion::load(&w.pp("vlf"), c)?.emit(g, flat, keys, words, 1.0)?;
-    let fused = g.view(fused, &[t, n, c])?;
+    let vlf = Fusion::load(&w.pp("vlf"), c)?;
+    let sections = Sections::whole(t, 1, levels).regrouped(g, &s.sections())?;
+    let fused = sections.map(g, 1, |g, range, levels| -> Result<Value> {
+        let flat = g.view(levels, &[range.len() * n, c])?;
+        let fused = vlf.emit(g, flat, keys, words)?;
+        Ok(g.view(fused, &[range.len(), n, c])?)
+    })?;
 
-    let proxies = proxies(g, w, s, fused)?;
-    let words = Fusion::load(&w.pp("lvf"), c)?.emit(g, words, proxies, proxies, 1.0)?;
+    let proxies = proxies(g, w, s, &fused)?;
+    let fused = fused.joined(g)?;
+    let words = Fusion::load(&w.pp("lvf"), c)?.emit(g, words, proxies, proxies)?;
     let text_feature = g.reduce_mean(words, &[0], false)?;
     let query_init = g.reduce_mean(proxies, &[0], false)?;
     if s.request.probe {
@@ -43,17 +49,23 @@ pub(super) fn emit(g: &mut Graph, w: &Weights, s: &Shapes) -> Result<()> {
 
 /// The proxies `[P, C]` after they have attended to strides 8, 16 and 32 in turn; stride 64 does not
 /// touch them.
-fn proxies(g: &mut Graph, w: &Weights, s: &Shapes, fused: Value) -> Result<Value> {
-    let (t, c) = (s.request.frames, s.arch.d_model);
+fn proxies(g: &mut Graph, w: &Weights, s: &Shapes, fused: &Sections) -> Result<Value> {
+    let c = s.arch.d_model;
     let shape = [s.arch.num_proxies, c];
     let mut proxies = w.pp("proxy_embed").get(&shape, "weight")?.emit(g)?;
     let v2p = Fusion::load(&w.pp("v2p"), c)?;
-    let parts = g.split(fused, 1, &s.level_lengths())?;
-    for (part, level) in parts.into_iter().zip(s.levels).take(3) {
-        let memory = g.view(part, &[t * level.len(), c])?;
+    let sections = fused.values().iter();
+    let levels = sections.map(|fused| g.split(*fused, 1, &s.level_lengths()));
+    let levels = levels.collect::<graph::Result<Vec<_>>>()?;
+    for i in 0..3 {
+        let memory = levels.iter().zip(s.sections()).map(|(levels, range)| {
+            let memory = g.view(levels[i], &[range.len() * s.levels[i].len(), c])?;
+            Ok((memory, memory))
+        });
+        let memory = memory.collect::<graph::Result<Vec<_>>>()?;
         // The official code adds the features to themselves as positions: keys of 2x. The factor
         // moves to the scores; what it does to the keys' bias is the same for every key.
-        let update = v2p.emit(g, proxies, memory, memory, 2.0)?;
+        let update = v2p.emit_over(g, proxies, &memory, 2.0)?;
         proxies = g.add(proxies, update)?;
     }
     Ok(proxies)
@@ -68,15 +80,19 @@ impl Fusion {
         Ok(Self(attention))
     }
 
-    fn emit(
+    fn emit(&self, g: &mut Graph, target: Value, keys: Value, values: Value) -> Result<Value> {
+        self.emit_over(g, target, &[(keys, values)], 1.0)
+    }
+
+    /// Over keys and values in sections, with scores multiplied by `factor`.
+    fn emit_over(
         &self,
         g: &mut Graph,
         target: Value,
-        keys: Value,
-        values: Value,
+        memory: &[(Value, Value)],
         factor: f32,
     ) -> Result<Value> {
-        let mixed = self.0.emit_scaled(g, target, keys, values, factor)?;
+        let mixed = self.0.emit_over(g, target, memory, factor)?;
         Ok(g.mul(target, mixed)?)
     }
 }

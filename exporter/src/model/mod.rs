@@ -5,6 +5,7 @@ mod mask_head;
 #[cfg(test)]
 mod parts;
 mod resnet;
+mod sections;
 mod swin;
 mod swin_block;
 mod temporal;
@@ -14,6 +15,8 @@ mod visual_backbone;
 mod windows;
 
 use std::fmt;
+use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -59,6 +62,9 @@ pub struct Request {
     pub width: usize,
     /// Lowering of deformable attention.
     pub deformable: Deformable,
+    /// Frames for which tensors wider than a stage's outputs are made at once. Stages that look at one frame at a
+    /// time take no more than these, and run once for each such chunk of the clip.
+    pub frames_at_once: NonZeroUsize,
     /// Adds the golden intermediates as outputs, and masks of all queries.
     pub probe: bool,
 }
@@ -73,6 +79,13 @@ pub struct StageGraph {
     /// Its graph.
     pub graph: Graph,
 }
+
+/// What [`Request::frames_at_once`] is where nothing speaks for another number.
+pub const FRAMES_AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
+
+/// Stages whose frames do not know of each other: deformable attention stays within a frame, and so does
+/// the mask of a query that is chosen.
+pub const PER_FRAME: [&str; 2] = ["transformer", "mask_head"];
 
 /// Every stage and how often it runs, in the order of the data.
 pub const STAGES: [(&str, Rate); 6] = [
@@ -122,7 +135,11 @@ pub fn build_stage(
         let reason = format!("there is no stage `{stage}`");
         return Err(ExportError::Request(reason));
     };
-    let shapes = Shapes::new(arch, request)?;
+    let mut request = *request;
+    if PER_FRAME.contains(&name) {
+        request.frames = request.frames.min(request.frames_at_once.get());
+    }
+    let shapes = Shapes::new(arch, &request)?;
     let mut graph = Graph::new(name);
     emit(&mut graph, &Weights::new(Arc::clone(checkpoint)), &shapes)?;
     Ok(StageGraph { name, rate, graph })
@@ -178,6 +195,11 @@ impl Shapes {
         })
     }
 
+    /// Ranges of the frames that are computed at once.
+    fn sections(&self) -> Vec<Range<usize>> {
+        sections::ranges(self.request.frames, self.request.frames_at_once.get())
+    }
+
     /// Positions of all levels of one frame.
     fn positions(&self) -> usize {
         self.levels.iter().map(|l| l.len()).sum()
@@ -191,21 +213,33 @@ impl Shapes {
 /// Refuses a clip whose widest tensors no engine could count, before anything is made for its positions.
 fn refuse_huge(arch: &Architecture, request: &Request) -> Result<()> {
     let (t, q) = (request.frames, arch.num_queries);
-    let positions = t
-        .saturating_mul(request.height.div_ceil(4))
+    let at_once = t.min(request.frames_at_once.get());
+    let positions = request
+        .height
+        .div_ceil(4)
         .saturating_mul(request.width.div_ceil(4));
-    // A block's hidden layer at stride 4; sampled values of the levels from stride 8 on, which have a third as many
-    // positions; attention among all frames' queries.
+    // Of the whole clip: the map at stride 4, and the scores of the proxies against stride 8.
+    let map = match &arch.backbone {
+        Backbone::VideoSwin(swin) => swin.embed_dim,
+        Backbone::ResNet(_) => 256,
+    };
+    let scores = arch.num_proxies.saturating_mul(2);
+    let whole = t.saturating_mul(positions).saturating_mul(map.max(scores));
+    // Of what is computed at once: a block's hidden layer at stride 4; sampled values of the levels from stride 8
+    // on, which have a third as many positions; attention to all frames' queries.
     let hidden = match &arch.backbone {
         Backbone::VideoSwin(swin) => swin.embed_dim.saturating_mul(4),
         Backbone::ResNet(_) => 256,
     };
     let sampled = arch.d_model.saturating_mul(arch.transformer.enc_points) / 3;
-    let queries = t.saturating_mul(q);
-    let attention = queries
-        .saturating_mul(queries)
+    let section = at_once
+        .saturating_mul(positions)
+        .saturating_mul(hidden.max(sampled));
+    let attention = at_once
+        .saturating_mul(q)
+        .saturating_mul(t.saturating_mul(q))
         .saturating_mul(arch.temporal.heads);
-    let widest = positions.saturating_mul(hidden.max(sampled)).max(attention);
+    let widest = whole.max(section).max(attention);
     if widest <= MAX_ELEMENTS {
         return Ok(());
     }

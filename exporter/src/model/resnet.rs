@@ -1,34 +1,39 @@
 //! ResNet with frozen batch normalisation (`models/backbone.py`; torchvision's bottleneck layout).
 
+use super::sections::Sections;
 use crate::config::ResNetConfig;
 use crate::error::Result;
 use crate::graph::{Data, Graph, Value};
 use crate::tensor::DType;
 use crate::weights::Weights;
 
-/// Normalised frames `[T, 3, H, W]` to the maps `[T, C_l, h, w]` at strides 4, 8, 16, 32.
+/// Normalised frames `[T, 3, H, W]` to the maps `[T, C_l, h, w]` at strides 4, 8, 16, 32, all of them in
+/// sections.
 pub(super) fn emit(
     g: &mut Graph,
     w: &Weights,
     config: &ResNetConfig,
-    frames: Value,
-) -> Result<Vec<Value>> {
-    let x = conv_norm(g, &w.pp("conv1"), &w.pp("bn1"), frames, 2, 3)?;
-    let x = g.scoped(w.path(), |g| -> Result<Value> {
-        let x = g.relu(x)?;
-        Ok(g.max_pool(x, 3, 2, 1)?)
-    })?;
+    frames: &Sections,
+) -> Result<Vec<Sections>> {
+    let mut x = frames.map(g, 1, |g, _, x| stem(g, w, x))?;
     let mut maps = Vec::with_capacity(config.blocks.len());
-    let mut x = x;
     for (i, blocks) in config.blocks.iter().enumerate() {
         for block in 0..*blocks {
             let stride = if i > 0 && block == 0 { 2 } else { 1 };
             let w = w.pp(format!("layer{}", i + 1)).pp(block);
-            x = bottleneck(g, &w, x, stride)?;
+            x = x.map(g, 1, |g, _, x| bottleneck(g, &w, x, stride))?;
         }
-        maps.push(x);
+        maps.push(x.clone());
     }
     Ok(maps)
+}
+
+fn stem(g: &mut Graph, w: &Weights, frames: Value) -> Result<Value> {
+    let x = conv_norm(g, &w.pp("conv1"), &w.pp("bn1"), frames, 2, 3)?;
+    Ok(g.scoped(w.path(), |g| {
+        let x = g.relu(x)?;
+        g.max_pool(x, 3, 2, 1)
+    })?)
 }
 
 fn bottleneck(g: &mut Graph, w: &Weights, x: Value, stride: usize) -> Result<Value> {

@@ -1,6 +1,9 @@
 //! Video Swin Transformer, per-frame features (`models/video_swin_transformer.py`).
 
+use std::ops::Range;
+
 use super::Shapes;
+use super::sections::Sections;
 use super::swin_block::{self, Attention};
 use super::windows::Windows;
 use crate::config::SwinConfig;
@@ -9,16 +12,20 @@ use crate::graph::{Graph, Value};
 use crate::nn::{Conv2d, LayerNorm, Level, Linear};
 use crate::weights::Weights;
 
-/// Normalised frames `[T, 3, H, W]` to the maps `[T, C_l, h, w]` at strides 4, 8, 16, 32.
+/// Normalised frames `[T, 3, H, W]` to the maps `[T, C_l, h, w]` at strides 4, 8, 16, 32, all of them in
+/// sections.
 pub(super) fn emit(
     g: &mut Graph,
     w: &Weights,
     s: &Shapes,
     config: &SwinConfig,
-    frames: Value,
-) -> Result<Vec<Value>> {
-    let t = s.request.frames;
-    let mut x = patch_embed(g, &w.pp("patch_embed"), s, config, frames)?;
+    frames: &Sections,
+) -> Result<Vec<Sections>> {
+    let (t, at_once) = (s.request.frames, s.request.frames_at_once.get());
+    let embed = w.pp("patch_embed");
+    let mut x = frames.map(g, s.maps[0].len(), |g, range, frames| {
+        patch_embed(g, &embed, s, config, frames, range.len())
+    })?;
     let mut maps = Vec::with_capacity(config.depths.len());
     for (i, depth) in config.depths.iter().enumerate() {
         let level = s.maps[i];
@@ -27,28 +34,39 @@ pub(super) fn emit(
             window: config.window,
             heads: config.num_heads[i],
         };
-        let plain = Windows::new(size, config.window, false);
-        let shifted = Windows::new(size, config.window, true);
+        let [plain, shifted] =
+            [false, true].map(|shifted| Windows::parts(size, config.window, shifted, at_once));
         for block in 0..*depth {
             let windows = if block % 2 == 0 { &plain } else { &shifted };
+            let ranges: Vec<Range<usize>> = windows.iter().map(|w| w.frames.clone()).collect();
             let w = w.pp("layers").pp(i).pp("blocks").pp(block);
-            x = swin_block::emit(g, &w, x, windows, attention)?;
+            let mut windows = windows.iter();
+            x = g.scoped(w.path(), |g| x.regrouped(g, &ranges))?;
+            x = x.map(g, level.len(), |g, _, x| match windows.next() {
+                Some(windows) => swin_block::emit(g, &w, x, windows, attention),
+                None => Ok(x),
+            })?;
         }
-        maps.push(to_map(g, x, t, level)?);
+        let layer = w.pp("layers").pp(i);
+        x = g.scoped(layer.path(), |g| x.regrouped(g, &s.sections()))?;
+        maps.push(x.map(g, 1, |g, range, x| to_map(g, x, range.len(), level))?);
         if i + 1 < config.depths.len() {
-            x = merge(g, &w.pp("downsamples").pp(i), x, t, level)?;
+            let w = w.pp("downsamples").pp(i);
+            let rows = s.maps[i + 1].len();
+            x = x.map(g, rows, |g, range, x| merge(g, &w, x, range.len(), level))?;
         }
     }
     Ok(maps)
 }
 
-/// `PatchEmbed3D` with patches one frame deep: a 2-D convolution, tokens `[T * h * w, E]`.
+/// `PatchEmbed3D` with patches one frame deep: a 2-D convolution of `t` frames, tokens `[t * h * w, E]`.
 fn patch_embed(
     g: &mut Graph,
     w: &Weights,
     s: &Shapes,
     config: &SwinConfig,
     frames: Value,
+    t: usize,
 ) -> Result<Value> {
     let (e, [ph, pw]) = (config.embed_dim, config.patch);
     let proj = w.pp("proj");
@@ -66,7 +84,7 @@ fn patch_embed(
     let map = Conv2d::from_params(proj.path(), weight, bias, ph, padding).emit(g, frames)?;
     let tokens = g.scoped(w.path(), |g| -> Result<Value> {
         let x = g.transpose(map, &[0, 2, 3, 1])?;
-        Ok(g.view(x, &[s.request.frames * s.maps[0].len(), e])?)
+        Ok(g.view(x, &[t * s.maps[0].len(), e])?)
     })?;
     LayerNorm::load(&w.pp("norm"), e, 1e-5)?.emit(g, tokens)
 }

@@ -67,7 +67,7 @@ fn attention(
         );
         let mut parts = Vec::with_capacity(lengths.len());
         for (i, group) in windows.groups.iter().enumerate() {
-            let bias = bias(g, &table, group, i, config)?;
+            let bias = bias(g, &table, group, config)?;
             parts.push(group_attention(
                 g,
                 [q[i], k[i], v[i]],
@@ -154,13 +154,7 @@ fn group_attention(
 ///
 /// A window that shrank to a small map uses the top-left corner of the *full* window's index, as
 /// the official code does: token `a` counts as if it lay at position `a` of the full window.
-fn bias(
-    g: &mut Graph,
-    table: &Param,
-    group: &Group,
-    number: usize,
-    config: Attention,
-) -> Result<Value> {
+fn bias(g: &mut Graph, table: &Param, group: &Group, config: Attention) -> Result<Value> {
     let n = group.tokens.len();
     let Attention { window, heads } = config;
     let tokens = group.tokens.clone();
@@ -186,5 +180,5 @@ fn bias(
         }
         out
     };
-    Ok(table.emit_derived(g, &format!("bias{number}"), &[heads, n, n], gather)?)
+    Ok(table.emit_derived(g, &format!("bias{}", group.number), &[heads, n, n], gather)?)
 }

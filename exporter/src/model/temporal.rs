@@ -2,6 +2,7 @@
 //! `models/soc.py`, `forward` and `BMRW`).
 
 use super::Shapes;
+use super::sections::Sections;
 use super::transformer::{BoxHead, inverse_sigmoid};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
@@ -175,12 +176,18 @@ pub(super) fn aggregate(
         let scored = g.mul(last, score)?;
         Ok(g.view(scored, &[t * q, c])?)
     })?;
-    let mut x = g.view(last, &[t * q, c])?;
+    let x = g.view(last, &[t * q, c])?;
+    // Every query attends to those of all frames: of a long clip, section by section.
+    let x = Sections::whole(t, q, x);
+    let mut x = g.scoped("voc", |g| x.regrouped(g, &s.sections()))?;
     for i in 0..config.enc_layers {
         let attention = w.pp("enc_self_attn").pp(i);
-        x = cross_attention(g, &attention, config.heads, [x, scored, scored], c)?;
-        x = feed_forward(g, &w.pp("enc_ffn").pp(i), x, c)?;
+        x = x.map(g, q, |g, _, x| {
+            let x = cross_attention(g, &attention, config.heads, [x, scored, scored], c)?;
+            feed_forward(g, &w.pp("enc_ffn").pp(i), x, c)
+        })?;
     }
+    let x = g.scoped("voc", |g| x.joined(g))?;
     let keys = g.scoped("voc", |g| -> Result<Value> {
         let places = w.pp("fq_pos").get(&[q, c], "weight")?.emit(g)?;
         let by_frame = g.view(x, &[t, q, c])?;

@@ -1,7 +1,7 @@
 //! Multi-head attention with keys and values of one sequence.
 
 use crate::error::Result;
-use crate::graph::{Graph, Value};
+use crate::graph::{self, Graph, Value};
 use crate::nn::Linear;
 use crate::tensor::Dim;
 use crate::weights::Weights;
@@ -77,6 +77,21 @@ impl MultiheadAttention {
         value: Value,
         factor: f32,
     ) -> Result<Value> {
+        self.emit_over(g, query, &[(key, value)], factor)
+    }
+
+    /// Like [`Self::emit_scaled`], with keys and values in sections that follow each other: only the scores
+    /// are made for all of them at once.
+    ///
+    /// # Errors
+    /// The operands do not fit, or there is no section.
+    pub fn emit_over(
+        &self,
+        g: &mut Graph,
+        query: Value,
+        memory: &[(Value, Value)],
+        factor: f32,
+    ) -> Result<Value> {
         let (heads, c) = (self.heads, self.channels);
         let d = c / heads;
         let factors = vec![factor / (d as f32).sqrt(); c];
@@ -84,34 +99,78 @@ impl MultiheadAttention {
         let q = self
             .query
             .emit_rescaled(g, query, "scaled", &identity, &factors)?;
-        let k = self.key.emit(g, key)?;
-        let v = self.value.emit(g, value)?;
-        let out = g.scoped(&self.path, |g| -> Result<Value> {
+        // In sections, a key lives until its scores are there, and a value waits for all of them.
+        let mut scores: Vec<Value> = Vec::with_capacity(memory.len());
+        for (key, _) in memory {
+            let key = self.waiting(g, *key, scores.last())?;
+            let k = self.key.emit(g, key)?;
+            scores.push(g.scoped(&self.path, |g| {
+                let (q, k) = (self.by_head(g, q, false)?, self.by_head(g, k, true)?);
+                g.matmul(q, k)
+            })?);
+        }
+        let weights = g.scoped(&self.path, |g| weights(g, &scores))?;
+        let mut mixed: Option<Value> = None;
+        for ((_, value), weights) in memory.iter().zip(weights) {
+            let sections = (memory.len() > 1).then_some(mixed.unwrap_or(weights));
+            let value = self.waiting(g, *value, sections.as_ref())?;
+            let v = self.value.emit(g, value)?;
+            mixed = Some(g.scoped(&self.path, |g| {
+                let v = self.by_head(g, v, false)?;
+                let more = g.matmul(weights, v)?;
+                mixed.map_or(Ok(more), |sum| g.add(sum, more))
+            })?);
+        }
+        let Some(mixed) = mixed else { return Ok(q) };
+        let out = g.scoped(&self.path, |g| {
             let batched = g.shape(q).len() == 3;
-            let split = |g: &mut Graph, x: Value, transposed: bool| -> Result<Value> {
-                let mut shape = g.shape(x).to_vec();
-                shape.truncate(shape.len() - 1);
-                shape.extend([heads.into(), d.into()]);
-                let x = g.reshape(x, &shape)?;
-                let perm: &[usize] = match (batched, transposed) {
-                    (true, false) => &[0, 2, 1, 3],
-                    (true, true) => &[0, 2, 3, 1],
-                    (false, false) => &[1, 0, 2],
-                    (false, true) => &[1, 2, 0],
-                };
-                Ok(g.transpose(x, perm)?)
-            };
-            let (qh, kt, vh) = (split(g, q, false)?, split(g, k, true)?, split(g, v, false)?);
-            let scores = g.matmul(qh, kt)?;
-            let weights = g.softmax(scores, -1)?;
-            let mixed = g.matmul(weights, vh)?;
             let perm: &[usize] = if batched { &[0, 2, 1, 3] } else { &[1, 0, 2] };
             let mixed = g.transpose(mixed, perm)?;
             let mut shape = g.shape(mixed).to_vec();
             shape.truncate(shape.len() - 2);
             shape.push(Dim::Fixed(c));
-            Ok(g.reshape(mixed, &shape)?)
+            g.reshape(mixed, &shape)
         })?;
         self.out.emit(g, out)
+    }
+
+    fn waiting(&self, g: &mut Graph, x: Value, done: Option<&Value>) -> graph::Result {
+        match done {
+            Some(done) => g.scoped(&self.path, |g| g.after(x, *done)),
+            None => Ok(x),
+        }
+    }
+
+    /// `[B, M, C]` to `[B, heads, M, d]`, or `[B, heads, d, M]` where `transposed`; likewise without B.
+    fn by_head(&self, g: &mut Graph, x: Value, transposed: bool) -> graph::Result {
+        let d = self.channels / self.heads;
+        let mut shape = g.shape(x).to_vec();
+        let batched = shape.len() == 3;
+        shape.truncate(shape.len() - 1);
+        shape.extend([self.heads.into(), d.into()]);
+        let x = g.reshape(x, &shape)?;
+        let perm: &[usize] = match (batched, transposed) {
+            (true, false) => &[0, 2, 1, 3],
+            (true, true) => &[0, 2, 3, 1],
+            (false, false) => &[1, 0, 2],
+            (false, true) => &[1, 2, 0],
+        };
+        g.transpose(x, perm)
+    }
+}
+
+/// The softmax over all sections' scores, by section.
+fn weights(g: &mut Graph, scores: &[Value]) -> graph::Result<Vec<Value>> {
+    let [.., last] = scores else {
+        return Ok(Vec::new());
+    };
+    let axis = g.shape(*last).len() - 1;
+    let lengths = scores.iter().filter_map(|s| g.shape(*s)[axis].fixed());
+    let lengths: Vec<usize> = lengths.collect();
+    let all = g.concat(scores, axis)?;
+    let weights = g.softmax(all, -1)?;
+    match scores.len() {
+        1 => Ok(vec![weights]),
+        _ => g.split(weights, axis, &lengths),
     }
 }

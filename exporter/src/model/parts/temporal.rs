@@ -4,7 +4,7 @@ use super::{Part, assert_close, run, view};
 use crate::config::{
     Architecture, Backbone, MaskConfig, ResNetConfig, TemporalConfig, TextConfig, TransformerConfig,
 };
-use crate::model::{Request, Shapes, temporal};
+use crate::model::{FRAMES_AT_ONCE, Request, Shapes, temporal};
 use crate::nn::Deformable;
 
 /// The fixture's dims; only what the temporal module reads is meant.
@@ -49,6 +49,7 @@ fn shapes(levels: usize, frames: usize) -> Shapes {
         height: 64,
         width: 64,
         deformable: Deformable::default(),
+        frames_at_once: FRAMES_AT_ONCE,
         probe: false,
     };
     Shapes::new(&arch, &request).unwrap()
