@@ -10,7 +10,7 @@ use socc::evaluate::SizeRule;
 use socc::evaluate::deliver::{ARCHIVE, WORST, write_archive, write_worst};
 use socc::evaluate::merge::merge;
 use socc::evaluate::record::{FORMAT, Identity};
-use socc::evaluate::report::Report;
+use socc::evaluate::report::{Means, Report};
 use socc::evaluate::run::{Job, pending};
 use socc::evaluate::store::Store;
 use socc::segment::Windowing;
@@ -191,9 +191,30 @@ fn describe(report: &Report, store: &Store, served: bool) -> String {
         false => String::new(),
     };
     format!(
-        "{}\n{} videos in {seconds:.1} s, {rate:.2} a second\nmasks, {WORST}/ and result.json are in {}{archive}\n",
+        "{}\n{}{} videos in {seconds:.1} s, {rate:.2} a second\nmasks, {WORST}/ and result.json are in {}{archive}\n",
         table.render(),
+        annotators(report),
         report.times_ms.videos,
         store.out().display()
     )
+}
+
+/// Ref-DAVIS: the official evaluation's table of each annotator, and their mean.
+fn annotators(report: &Report) -> String {
+    let Some(overall) = report.overall() else {
+        return String::new();
+    };
+    let mut table = Table::new(&[
+        "annotator", ">J&F", ">J", ">J recall", ">J decay", ">F", ">F recall", ">F decay",
+    ]);
+    let mut row = |name: String, means: &Means| {
+        let figures = means.figures().map(|value| format!("{value:.4}"));
+        let [jf, j, j_recall, j_decay, f, f_recall, f_decay] = figures;
+        table.row([name, jf, j, j_recall, j_decay, f, f_recall, f_decay]);
+    };
+    for (number, annotator) in report.annotators.iter().enumerate() {
+        row(number.to_string(), &annotator.means);
+    }
+    row("mean".to_owned(), &overall);
+    format!("{}\n", table.render())
 }

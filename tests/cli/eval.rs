@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::args;
-use crate::support::{engines, files, json, model, root};
+use crate::support::{engines, files, json, model, root, socc, stderr};
 
 /// A miniature data set.
 pub fn set(name: &str) -> PathBuf {
@@ -151,22 +151,55 @@ fn ref_davis() {
     let reference = read(&root.join("valid.reference.json"));
     let annotators = reference["annotators"].as_array().unwrap();
     assert_eq!(annotators.len(), 4);
-    for (a, expected) in annotators.iter().enumerate() {
-        for mean in ["J", "F", "JF"] {
+    let figures = [
+        "J", "J_recall", "J_decay", "F", "F_recall", "F_decay", "JF",
+    ];
+    let check = |got: &Value, expected: &Value, what: &str| {
+        for figure in figures {
             near(
-                &result["annotators"][a][mean],
-                &expected[mean],
-                &format!("annotator {a}"),
+                &got[figure],
+                &expected[figure],
+                &format!("{what}: {figure}"),
             );
         }
-    }
-    for mean in ["J", "F", "JF"] {
-        near(&result[mean], &reference[mean], mean);
+    };
+    check(&result, &reference, "mean");
+    for (a, expected) in annotators.iter().enumerate() {
+        let got = &result["annotators"][a];
+        check(got, expected, &format!("annotator {a}"));
+        let objects = expected["objects"].as_object().unwrap();
+        assert_eq!(got["objects"].as_object().unwrap().len(), objects.len());
+        for (object, expected) in objects {
+            check(&got["objects"][object], expected, object);
+        }
     }
     let merged = root.join("reference_merged");
     for file in files(&merged) {
         let iou = iou(&out.join(&file), &merged.join(&file));
         assert!(iou >= 0.999, "{file}: {iou}");
+    }
+    let output = socc(args![
+        "eval",
+        model(),
+        "--dataset",
+        "ref-davis",
+        "--root",
+        &root,
+        "-o",
+        &out,
+        "--resume"
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = String::from_utf8(output.stdout).unwrap();
+    let rows = table.lines().map(|l| l.split_whitespace().collect());
+    let mean: Vec<Vec<&str>> = rows.filter(|l: &Vec<&str>| l.first() == Some(&"mean")).collect();
+    let columns = [
+        "JF", "J", "J_recall", "J_decay", "F", "F_recall", "F_decay",
+    ];
+    for (got, figure) in mean[0][1..].iter().zip(columns) {
+        let expected = reference[figure].as_f64().unwrap();
+        let got: f64 = got.parse().unwrap();
+        assert!((got - expected).abs() < 2e-4, "{figure}: {got}");
     }
 }
 
