@@ -53,6 +53,9 @@ pub struct Manifest {
     pub deformable: Deformable,
     /// Whether the graphs give the golden intermediates.
     pub probe: bool,
+    /// Whether the stages of rate `clip_expression` take one frame of the clip, [`Request::kept_frame`].
+    #[serde(default)]
+    pub annotated_frame: bool,
     /// Arithmetic of the graphs: a precision, or `mixed`.
     pub precision: String,
     /// The stages in the order in which they run.
@@ -70,6 +73,19 @@ impl Manifest {
             width: self.width,
             deformable: self.deformable,
             probe: self.probe,
+            annotated_frame: self.annotated_frame,
+        }
+    }
+
+    /// What the graphs take, for people.
+    pub fn clip(&self) -> String {
+        let clip = format!(
+            "{} frames of {}x{} pixels",
+            self.frames, self.height, self.width
+        );
+        match self.annotated_frame {
+            true => format!("{clip}, behind the backbone the annotated one alone"),
+            false => clip,
         }
     }
 

@@ -69,7 +69,7 @@ impl Statistics {
     /// Those of one value per frame; `None` without frames.
     ///
     /// The quarters are the official code's, which share their border frames. It counts in 8 bits, so that
-    /// its decay of more than 256 frames is of other frames than it means; here it is not.
+    /// its decay of 256 frames and more is of other frames than it means; here it is not.
     pub fn of(values: &[f64]) -> Option<Self> {
         let last = values.len().checked_sub(1)?;
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;

@@ -22,6 +22,7 @@ fn stages(deformable: Deformable) -> Vec<StageGraph> {
         width: 96,
         deformable,
         probe: false,
+        annotated_frame: false,
     };
     build(&checkpoint, &described.architecture, &request).unwrap()
 }

@@ -151,6 +151,7 @@ fn manifest(
         width: request.width,
         deformable: request.deformable,
         probe: request.probe,
+        annotated_frame: request.annotated_frame,
         precision: precision(&stages),
         stages,
         tokenizer,

@@ -35,6 +35,7 @@ fn request() -> Request {
         width: 160,
         deformable: Deformable::GridSample,
         probe: false,
+        annotated_frame: false,
     }
 }
 
@@ -71,7 +72,7 @@ fn calibrator(stages: &[(Graph, Rate)], segment_bytes: usize) -> Calibrator {
         segment_bytes,
         threads: 2,
     };
-    Calibrator::compile(stages, FRAMES, embedded(), options, &mut |_| ()).unwrap()
+    Calibrator::compile(stages, &request(), embedded(), options, &mut |_| ()).unwrap()
 }
 
 fn stages() -> Vec<(Graph, Rate)> {

@@ -139,10 +139,7 @@ fn identity(
     let (checkpoint, form) = match source {
         Source::Bundle { bundle, .. } => {
             let m = &bundle.manifest;
-            let form = format!(
-                "bundle for {} frames of {}x{}, {}",
-                m.frames, m.height, m.width, m.precision
-            );
+            let form = format!("bundle for {}, {}", m.clip(), m.precision);
             (m.checkpoint.fingerprint.clone(), form)
         }
         Source::Checkpoint(model) => (model.checkpoint.fingerprint()?, "checkpoint".to_owned()),
@@ -205,7 +202,14 @@ fn annotators(report: &Report) -> String {
         return String::new();
     };
     let mut table = Table::new(&[
-        "annotator", ">J&F", ">J", ">J recall", ">J decay", ">F", ">F recall", ">F decay",
+        "annotator",
+        ">J&F",
+        ">J",
+        ">J recall",
+        ">J decay",
+        ">F",
+        ">F recall",
+        ">F decay",
     ]);
     let mut row = |name: String, means: &Means| {
         let figures = means.figures().map(|value| format!("{value:.4}"));

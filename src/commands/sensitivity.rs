@@ -42,6 +42,7 @@ pub fn sensitivity(args: &SensitivityArgs) -> anyhow::Result<ExitCode> {
             args.bundle.display()
         );
     };
+    source.check_whole_clips()?;
     if bundle.manifest.precision != Precision::Fp32.name() {
         bail!(
             "{} is {} already; give the float32 bundle",

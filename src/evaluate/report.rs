@@ -252,7 +252,12 @@ fn annotators(records: &BTreeMap<String, Record>) -> Vec<Annotator> {
     let of = |annotator: usize| {
         let mut objects = BTreeMap::new();
         for record in records.values() {
-            let scores = record.scores.annotators.get(annotator).into_iter().flatten();
+            let scores = record
+                .scores
+                .annotators
+                .get(annotator)
+                .into_iter()
+                .flatten();
             for (k, score) in scores.enumerate() {
                 let name = format!("{}_{}", record.video, k + 1);
                 objects.insert(name, Means::from(*score));

@@ -18,7 +18,7 @@ pub fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-fn near(got: &Value, expected: &Value, what: &str) {
+pub fn near(got: &Value, expected: &Value, what: &str) {
     let (got, expected) = (got.as_f64().unwrap(), expected.as_f64().unwrap());
     assert!(
         (got - expected).abs() < 1e-4,
@@ -151,9 +151,7 @@ fn ref_davis() {
     let reference = read(&root.join("valid.reference.json"));
     let annotators = reference["annotators"].as_array().unwrap();
     assert_eq!(annotators.len(), 4);
-    let figures = [
-        "J", "J_recall", "J_decay", "F", "F_recall", "F_decay", "JF",
-    ];
+    let figures = ["J", "J_recall", "J_decay", "F", "F_recall", "F_decay", "JF"];
     let check = |got: &Value, expected: &Value, what: &str| {
         for figure in figures {
             near(
@@ -192,10 +190,10 @@ fn ref_davis() {
     assert!(output.status.success(), "{}", stderr(&output));
     let table = String::from_utf8(output.stdout).unwrap();
     let rows = table.lines().map(|l| l.split_whitespace().collect());
-    let mean: Vec<Vec<&str>> = rows.filter(|l: &Vec<&str>| l.first() == Some(&"mean")).collect();
-    let columns = [
-        "JF", "J", "J_recall", "J_decay", "F", "F_recall", "F_decay",
-    ];
+    let mean: Vec<Vec<&str>> = rows
+        .filter(|l: &Vec<&str>| l.first() == Some(&"mean"))
+        .collect();
+    let columns = ["JF", "J", "J_recall", "J_decay", "F", "F_recall", "F_decay"];
     for (got, figure) in mean[0][1..].iter().zip(columns) {
         let expected = reference[figure].as_f64().unwrap();
         let got: f64 = got.parse().unwrap();

@@ -381,7 +381,7 @@ def statistics(code, path):
     """Mean, recall and decay of random values per frame, some of them on the border of 0.5."""
     random = np.random.default_rng(11)
     cases = []
-    for frames in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 38, 101, 256):
+    for frames in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 38, 101, 255):
         values = random.integers(0, 21, frames) / 20
         mean, recall, decay = map(float, code.statistics(values))
         cases.append({"values": values.tolist(), "mean": mean, "recall": recall, "decay": decay})

@@ -61,6 +61,30 @@ pub struct Request {
     pub deformable: Deformable,
     /// Adds the golden intermediates as outputs, and masks of all queries.
     pub probe: bool,
+    /// What is once per clip and expression takes one frame of the clip, [`Request::kept_frame`], and gives
+    /// the masks of all queries: how single annotated frames are evaluated.
+    pub annotated_frame: bool,
+}
+
+impl Request {
+    /// The only frame of which anything goes on behind the stages that are once per clip, if there is one.
+    pub fn kept_frame(&self) -> Option<usize> {
+        self.annotated_frame.then_some(self.frames / 2)
+    }
+
+    /// Whether there are masks of all queries, or else of the selected one.
+    pub(crate) fn all_queries(&self) -> bool {
+        self.probe || self.annotated_frame
+    }
+
+    /// What a stage of some rate is built for.
+    fn of(&self, rate: Rate) -> Self {
+        let mut own = *self;
+        if self.annotated_frame && rate == Rate::ClipExpression {
+            own.frames = 1;
+        }
+        own
+    }
 }
 
 /// One stage, ready to be written or run.
@@ -122,7 +146,7 @@ pub fn build_stage(
         let reason = format!("there is no stage `{stage}`");
         return Err(ExportError::Request(reason));
     };
-    let shapes = Shapes::new(arch, request)?;
+    let shapes = Shapes::new(arch, &request.of(rate))?;
     let mut graph = Graph::new(name);
     emit(&mut graph, &Weights::new(Arc::clone(checkpoint)), &shapes)?;
     Ok(StageGraph { name, rate, graph })

@@ -50,6 +50,7 @@ fn shapes(levels: usize, frames: usize) -> Shapes {
         width: 64,
         deformable: Deformable::default(),
         probe: false,
+        annotated_frame: false,
     };
     Shapes::new(&arch, &request).unwrap()
 }
