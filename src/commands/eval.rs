@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use anyhow::bail;
 use socc::dataset::{Benchmark, Dataset};
-use socc::evaluate::SizeRule;
 use socc::evaluate::deliver::{ARCHIVE, WORST, write_archive, write_worst};
 use socc::evaluate::merge::merge;
 use socc::evaluate::record::{FORMAT, Identity};
 use socc::evaluate::report::{Means, Report};
 use socc::evaluate::run::{Job, pending};
 use socc::evaluate::store::Store;
+use socc::evaluate::{Protocol, SizeRule};
 use socc::segment::Windowing;
 use socc::source::Source;
 use socc_engines::Engine;
@@ -44,6 +44,7 @@ fn evaluate(args: &EvalRunArgs) -> anyhow::Result<ExitCode> {
     let engine = open_engine(&args.engine, args.jobs)?;
     let source = args.source.open()?;
     let benchmark = Benchmark::from(args.dataset);
+    Protocol::from(benchmark).check(&source)?;
     let split = args.split.as_deref().unwrap_or(benchmark.default_split());
     let dataset = Dataset::open_as(benchmark, &args.root, split, args.strict)?;
     if dataset.videos.is_empty() {

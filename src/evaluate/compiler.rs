@@ -9,7 +9,20 @@ use super::{Pipelines, Protocol, Result};
 use crate::dataset::WINDOW;
 use crate::pipeline::Pipeline;
 use crate::segment::Windowing;
-use crate::source::{Source, chunk_frames};
+use crate::source::{Source, SourceError, chunk_frames};
+
+impl Protocol {
+    /// Refuses a bundle that cannot follow the protocol.
+    ///
+    /// # Errors
+    /// It was exported for other clips.
+    pub fn check(self, source: &Source) -> std::result::Result<(), SourceError> {
+        match self {
+            Self::AnnotatedFrame => source.check_annotated_frame(WINDOW),
+            Self::WholeVideo | Self::Chunks => source.check_whole_clips(),
+        }
+    }
+}
 
 /// Compiles a pipeline for each shape of clip, and keeps the last few.
 ///
@@ -39,10 +52,7 @@ impl<'a> Compiler<'a> {
         protocol: Protocol,
         most: usize,
     ) -> Result<Self> {
-        match protocol {
-            Protocol::AnnotatedFrame => source.check_annotated_frame(WINDOW)?,
-            Protocol::WholeVideo | Protocol::Chunks => source.check_whole_clips()?,
-        }
+        protocol.check(source)?;
         Ok(Self {
             source,
             engine,

@@ -114,6 +114,10 @@ fn it_is_said_and_serves_nothing_else() {
             &data,
             "--split",
             "valid",
+            "--budget",
+            "1",
+            "--precision",
+            "fp16",
             "-o",
             out
         ],
@@ -152,6 +156,7 @@ fn it_is_said_and_serves_nothing_else() {
         false
     );
     refused(eval(plain), &["take whole clips", "--annotated-frame"]);
+    assert!(!out.exists());
 
     let bench = json(args![
         "bench", bundle, "-e", "a circle", "--quick", "--json"

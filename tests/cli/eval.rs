@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -230,6 +231,65 @@ fn a2d_sentences() {
         "v_vid_1_f_6/2/00006.png",
     ];
     annotated_frames("a2d-sentences", &masks);
+}
+
+/// Clips as the data set has them, in which frames of one length cannot be relied on; needs ffmpeg.
+#[test]
+fn a2d_sentences_in_video_files() {
+    if Command::new("ffmpeg").arg("-version").output().is_err() {
+        println!("SKIPPED: ffmpeg is not installed");
+        return;
+    }
+    let (root, temp) = (set("a2d-sentences"), tempfile::tempdir().unwrap());
+    let copy = temp.path().join("a2d");
+    for file in files(&root) {
+        let to = copy.join(&file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(root.join(&file), to).unwrap();
+    }
+    let evaluate = |out: &str| {
+        json(args![
+            "eval",
+            model(),
+            "--dataset",
+            "a2d-sentences",
+            "--root",
+            &copy,
+            "-o",
+            &temp.path().join(out),
+            "--json"
+        ])
+    };
+    // A frame far beyond the end of its clip: the last one stands for the whole window.
+    let annotations = copy.join("text_annotations/a2d_annotation_with_instances/vid_1");
+    fs::copy(annotations.join("00006.h5"), annotations.join("00020.h5")).unwrap();
+    let pictures = evaluate("pictures");
+    assert_eq!(pictures["videos"].as_object().unwrap().len(), 3);
+
+    let clip = copy.join("Release/clips320H/vid_1");
+    let encoded = Command::new("ffmpeg")
+        .args(["-v", "error", "-framerate", "25", "-i"])
+        .arg(clip.join("%05d.png"))
+        .args(["-vf", "setpts=N*7-mod(N\\,3)*2", "-c:v", "png"])
+        .arg(clip.with_extension("mp4"))
+        .status();
+    assert!(encoded.unwrap().success());
+    fs::remove_dir_all(&clip).unwrap();
+    let videos = evaluate("videos");
+    assert_eq!(videos["videos"], pictures["videos"]);
+    assert_eq!(videos["metrics"], pictures["metrics"]);
+    let out = |out: &str| temp.path().join(out).join("Annotations");
+    let masks = files(&out("pictures"));
+    assert_eq!(masks.len(), 5);
+    // Their numbers are the frame's, there or not.
+    assert!(files(&out("videos")).contains(&"v_vid_1_f_20/1/00020.png".to_owned()));
+
+    fs::remove_file(annotations.join("00020.h5")).unwrap();
+    let reference = read(&root.join("test.reference.json"));
+    let got = evaluate("official");
+    for (figure, expected) in reference.as_object().unwrap() {
+        near(&got["metrics"][figure], expected, figure);
+    }
 }
 
 #[test]

@@ -112,10 +112,10 @@ fn ffmpeg_gives_every_frame_once() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    // A colon would name a protocol, and 1 in 3 frames come at uneven times.
-    let path = folder.path().join("a:b.mkv");
-    let line = "-v error -f image2pipe -c:v ppm -framerate 30 -i - -vf setpts=N*3-mod(N\\,3) \
-                -c:v ffv1 -pix_fmt bgr0";
+    // A colon would name a protocol. 1 in 3 frames come at uneven times, and some last for seconds.
+    let path = folder.path().join("a:b.mp4");
+    let line = "-v error -f image2pipe -c:v ppm -framerate 30 -i - \
+                -vf setpts=N*3-mod(N\\,3)+100*gt(N\\,4)+200*gt(N\\,7) -c:v png";
     let mut child = Command::new("ffmpeg")
         .args(line.split_whitespace())
         .arg(input(&path))
