@@ -8,10 +8,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use socc_calibration::passes::Report;
 use socc_calibration::precision::Precision;
 use socc_exporter::config::Architecture;
+use socc_exporter::digest::sha256_of;
 use socc_exporter::model::{Deformable, MIN_SIDE, Rate, Request, STAGES};
 use socc_exporter::onnx::SavedFile;
 use socc_exporter::tensor::{DType, Dim, TensorSpec};
@@ -222,7 +222,7 @@ fn check_file(path: PathBuf, file: &SavedFile) -> Result<()> {
             got: bytes,
         });
     }
-    let got = sha256_of(&path)?;
+    let got = sha256_of(&path).map_err(read_error(&path))?;
     if got != file.sha256 {
         return Err(BundleError::Hash {
             path,
@@ -231,20 +231,6 @@ fn check_file(path: PathBuf, file: &SavedFile) -> Result<()> {
         });
     }
     Ok(())
-}
-
-fn sha256_of(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(read_error(path))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let n = file.read(&mut buffer).map_err(read_error(path))?;
-        if n == 0 {
-            let digest = hash.finalize();
-            return Ok(digest.iter().map(|b| format!("{b:02x}")).collect());
-        }
-        hash.update(&buffer[..n]);
-    }
 }
 
 /// An opened bundle whose files are those of its manifest.
