@@ -243,6 +243,11 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// Whether a folder has a manifest, sound or not.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(MANIFEST).is_file()
+    }
+
     /// Reads the manifest and checks every file's hash.
     ///
     /// # Errors

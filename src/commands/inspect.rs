@@ -31,7 +31,7 @@ struct Inspection<'a> {
 }
 
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
-    match args.source.is_dir() {
+    match Bundle::is_in(&args.source) {
         true => inspect_bundle(args),
         false => inspect_checkpoint(args),
     }

@@ -155,6 +155,11 @@ fn it_is_said_and_serves_nothing_else() {
         json(args!["inspect", plain, "--json"])["annotated_frame"],
         false
     );
+    // As bundles from before there was the option.
+    let path = plain.join("manifest.json");
+    let mut manifest = read(&path);
+    manifest.as_object_mut().unwrap().remove("annotated_frame");
+    std::fs::write(&path, manifest.to_string()).unwrap();
     refused(eval(plain), &["take whole clips", "--annotated-frame"]);
     assert!(!out.exists());
 
