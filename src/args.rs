@@ -44,7 +44,7 @@ pub struct Cli {
 pub enum Command {
     /// Segment a small clip with the small model that comes along, and show what was found
     Demo(DemoArgs),
-    /// Print what a checkpoint is: architecture, sizes, missing and unused keys
+    /// Print what a checkpoint is: architecture, sizes, missing and unused keys; or what a bundle is
     Inspect(InspectArgs),
     /// Write one ONNX graph per pipeline stage, the tokenizer, and a manifest
     Export(ExportArgs),
@@ -186,8 +186,8 @@ impl EngineArgs {
 
 #[derive(Args)]
 pub struct InspectArgs {
-    /// The checkpoint
-    pub checkpoint: PathBuf,
+    /// A checkpoint, or a bundle that `socc export` wrote
+    pub source: PathBuf,
     #[command(flatten)]
     pub model: ModelArgs,
     /// Print JSON
@@ -257,6 +257,10 @@ pub struct ExportArgs {
     pub frames_at_once: NonZeroUsize,
     #[command(flatten)]
     pub precision: PrecisionArgs,
+    /// Have what follows the backbone take one frame of the T, the annotated one in their middle, and give the
+    /// masks of all queries, for `socc eval` of a2d-sentences and jhmdb-sentences
+    #[arg(long)]
+    pub annotated_frame: bool,
     /// Add the golden intermediates and the masks of all queries as outputs, for `socc verify`
     #[arg(long)]
     pub probe: bool,

@@ -9,10 +9,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use socc_calibration::passes::Report;
 use socc_calibration::precision::Precision;
 use socc_exporter::config::Architecture;
+use socc_exporter::digest::sha256_of;
 use socc_exporter::model::{Deformable, FRAMES_AT_ONCE, MIN_SIDE, Rate, Request, STAGES};
 use socc_exporter::onnx::SavedFile;
 use socc_exporter::tensor::{DType, Dim, TensorSpec};
@@ -57,6 +57,9 @@ pub struct Manifest {
     pub frames_at_once: NonZeroUsize,
     /// Whether the graphs give the golden intermediates.
     pub probe: bool,
+    /// Whether the stages of rate `clip_expression` take one frame of the clip, [`Request::kept_frame`].
+    #[serde(default)]
+    pub annotated_frame: bool,
     /// Arithmetic of the graphs: a precision, or `mixed`.
     pub precision: String,
     /// The stages in the order in which they run.
@@ -75,6 +78,19 @@ impl Manifest {
             deformable: self.deformable,
             frames_at_once: self.frames_at_once,
             probe: self.probe,
+            annotated_frame: self.annotated_frame,
+        }
+    }
+
+    /// What the graphs take, for people.
+    pub fn clip(&self) -> String {
+        let clip = format!(
+            "{} frames of {}x{} pixels",
+            self.frames, self.height, self.width
+        );
+        match self.annotated_frame {
+            true => format!("{clip}, behind the backbone the annotated one alone"),
+            false => clip,
         }
     }
 
@@ -216,7 +232,7 @@ fn check_file(path: PathBuf, file: &SavedFile) -> Result<()> {
             got: bytes,
         });
     }
-    let got = sha256_of(&path)?;
+    let got = sha256_of(&path).map_err(read_error(&path))?;
     if got != file.sha256 {
         return Err(BundleError::Hash {
             path,
@@ -225,20 +241,6 @@ fn check_file(path: PathBuf, file: &SavedFile) -> Result<()> {
         });
     }
     Ok(())
-}
-
-fn sha256_of(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(read_error(path))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let n = file.read(&mut buffer).map_err(read_error(path))?;
-        if n == 0 {
-            let digest = hash.finalize();
-            return Ok(digest.iter().map(|b| format!("{b:02x}")).collect());
-        }
-        hash.update(&buffer[..n]);
-    }
 }
 
 /// An opened bundle whose files are those of its manifest.
@@ -251,6 +253,11 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// Whether a folder has a manifest, sound or not.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(MANIFEST).is_file()
+    }
+
     /// Reads the manifest and checks every file's hash.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use socc_calibration::precision::Precision;
 use socc_engines::tensorrt::{BuildOptions, Profile};
+use socc_exporter::digest::sha256_of;
 use socc_exporter::onnx::SavedFile;
 use socc_exporter::tensor::TensorSpec;
 
@@ -177,7 +178,7 @@ fn check_plan(dir: &Path, plan: &SavedFile) -> Result<()> {
     if !meta.is_file() || meta.len() != plan.bytes {
         return Err(changed(path));
     }
-    match key::sha256_of(&path).map_err(read_error(&path))? == plan.sha256 {
+    match sha256_of(&path).map_err(read_error(&path))? == plan.sha256 {
         true => Ok(()),
         false => Err(changed(path)),
     }

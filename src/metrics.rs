@@ -2,6 +2,7 @@
 //! ships with the official model computes them (`davis2017/metrics.py`).
 
 use image::GrayImage;
+use serde::{Deserialize, Serialize};
 
 use crate::host::masks::iou;
 
@@ -49,6 +50,37 @@ impl Score {
     /// The mean of both.
     pub fn jf(&self) -> f64 {
         (self.j + self.f) / 2.0
+    }
+}
+
+/// What the frames of one object say together (`db_statistics` of `davis2017/utils.py`).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Mean over the frames.
+    pub mean: f64,
+    /// Share of the frames above 0.5.
+    pub recall: f64,
+    /// Mean of the first quarter of the frames less that of the last: how much is lost on the way, 0 for
+    /// a single frame.
+    pub decay: f64,
+}
+
+impl Statistics {
+    /// Those of one value per frame; `None` without frames.
+    ///
+    /// The quarters are the official code's, which share their border frames. It counts in 8 bits, so that
+    /// its decay of 256 frames and more is of other frames than it means; here it is not.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let last = values.len().checked_sub(1)?;
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        // Quarters of the way from the first frame to the last, rounded to frames, halves up.
+        let border = |quarter: usize| (quarter * last + 2) / 4;
+        let above = values.iter().filter(|v| **v > 0.5).count();
+        Some(Self {
+            mean: mean(values),
+            recall: above as f64 / values.len() as f64,
+            decay: mean(&values[..=border(1)]) - mean(&values[border(3)..]),
+        })
     }
 }
 

@@ -3,22 +3,24 @@
 
 mod answer;
 mod chunks;
+mod one_frame;
 mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, Array4, Axis, Slice};
+use ndarray::{Array2, Array4};
 use socc_engines::{
     Breakdown, Engine, EngineError, HostTensor, ModelSource, OperatorTime, Stage, StageModel,
-    Tensor, host,
+    Tensor,
 };
 use socc_exporter::model::Rate;
 use socc_exporter::tensor::TensorSpec;
 
 pub use answer::{Segmentation, read_f32};
 pub use chunks::{Signature, chunk_runs};
+pub(crate) use one_frame::only_frame;
 pub use windows::{Window, overlapping_windows, window_frames, windows};
 
 /// Tensors by name.
@@ -174,9 +176,9 @@ impl Pipeline {
     }
 
     /// Hands on what the clip's stages say of frame `index` alone, to later stages that were built for
-    /// one frame: the official evaluation of single annotated frames.
-    pub fn keep_frame(mut self, index: usize) -> Self {
-        self.kept_frame = Some(index);
+    /// one frame: the official evaluation of single annotated frames. `None` hands on everything.
+    pub fn keep_frame(mut self, index: Option<usize>) -> Self {
+        self.kept_frame = index;
         self
     }
 
@@ -259,31 +261,9 @@ impl Pipeline {
         let mut values = Values::from([("frames".to_owned(), frames)]);
         self.run(Rate::Clip, &mut values)?;
         match self.kept_frame {
-            Some(index) => self.only_frame(&values, index),
+            Some(index) => only_frame(&*self.engine, &values, index),
             None => Ok(values),
         }
-    }
-
-    /// Frame `index` of values whose first axis counts frames, `[1, ...]`.
-    fn only_frame(&self, values: &Values, index: usize) -> Result<Values> {
-        let cut = |(name, tensor): (&String, &Tensor)| {
-            let tensor = host(tensor)?;
-            let bad = || PipelineError::Shape {
-                tensor: name.clone(),
-                got: tensor.shape().to_vec(),
-            };
-            if tensor.shape().first().is_none_or(|frames| index >= *frames) {
-                return Err(bad());
-            }
-            let frame = Slice::from(index..=index);
-            let kept = match &*tensor {
-                HostTensor::F32(a) => HostTensor::F32(a.slice_axis(Axis(0), frame).to_owned()),
-                HostTensor::U8(a) => HostTensor::U8(a.slice_axis(Axis(0), frame).to_owned()),
-                HostTensor::I64(_) | HostTensor::I32(_) => return Err(bad()),
-            };
-            Ok((name.clone(), self.engine.upload(kept)?))
-        };
-        values.iter().map(cut).collect()
     }
 
     /// All that depends on both.

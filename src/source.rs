@@ -80,11 +80,19 @@ pub enum SourceError {
     /// The tokenizer cannot be loaded.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// A bundle was asked for an evaluation on single annotated frames.
+    /// A bundle of whole clips was asked for an evaluation of single annotated frames.
     #[error(
-        "{path} is a bundle, whose stages all take the whole clip; where only one frame of a clip is annotated, what follows the backbone takes that frame alone: give the checkpoint itself"
+        "all stages of {path} take whole clips; where one frame of a clip is annotated, what follows the backbone takes that frame alone: run `socc export` with --annotated-frame, or give the checkpoint itself"
     )]
-    Protocol {
+    WholeClips {
+        /// The bundle.
+        path: PathBuf,
+    },
+    /// A bundle for single annotated frames was asked for whole clips.
+    #[error(
+        "{path} was exported with --annotated-frame: what follows its backbone takes one frame of a clip, which only `socc eval` of a2d-sentences and jhmdb-sentences asks for; run `socc export` without it, or give the checkpoint itself"
+    )]
+    AnnotatedFrame {
         /// The bundle.
         path: PathBuf,
     },
@@ -293,7 +301,9 @@ impl Source {
         wanted: &[(&str, Request)],
         compiled: &mut dyn FnMut(&str),
     ) -> Result<Pipeline> {
-        match self {
+        let clip = wanted.iter().find(|(name, _)| *name == CLIP_STAGE);
+        let kept_frame = clip.and_then(|(_, request)| request.kept_frame());
+        let pipeline = match self {
             Self::Bundle { bundle, .. } => {
                 let engine = engine.into();
                 let files = match engine.plans() {
@@ -306,7 +316,7 @@ impl Source {
                     let fits = check_fixed(bundle, request);
                     Some(fits.map(|()| stage_input(entry, file.clone())))
                 });
-                Pipeline::compile(engine, stages, compiled)
+                Pipeline::compile(engine, stages, compiled)?
             }
             Self::Checkpoint(model) => {
                 let engine = engine.into();
@@ -334,9 +344,10 @@ impl Source {
                         },
                     })
                 });
-                Pipeline::compile(engine, stages, compiled)
+                Pipeline::compile::<SourceError>(engine, stages, compiled)?
             }
-        }
+        };
+        Ok(pipeline.keep_frame(kept_frame))
     }
 
     /// Name, rate and graph of every stage: a bundle's own, whatever the request, or those of a checkpoint.
@@ -373,10 +384,51 @@ impl Source {
                 deformable: Deformable::default(),
                 frames_at_once: FRAMES_AT_ONCE,
                 probe: false,
+                annotated_frame: false,
             },
         }
     }
+
+    /// Refuses a bundle that answers for one frame of a clip only.
+    ///
+    /// # Errors
+    /// It was exported for that.
+    pub fn check_whole_clips(&self) -> Result<()> {
+        match self.manifest() {
+            Some(manifest) if manifest.annotated_frame => Err(SourceError::AnnotatedFrame {
+                path: self.path().to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a bundle that does not answer for the annotated frame in the middle of `frames`.
+    ///
+    /// # Errors
+    /// It was exported for whole clips, or for another number of frames.
+    pub fn check_annotated_frame(&self, frames: usize) -> Result<()> {
+        let Self::Bundle { bundle, .. } = self else {
+            return Ok(());
+        };
+        let manifest = &bundle.manifest;
+        if !manifest.annotated_frame {
+            return Err(SourceError::WholeClips {
+                path: bundle.dir.clone(),
+            });
+        }
+        if manifest.frames != frames {
+            return Err(SourceError::Fixed {
+                path: bundle.dir.clone(),
+                got: manifest.clip(),
+                wanted: format!("a window of {frames} frames"),
+            });
+        }
+        Ok(())
+    }
 }
+
+/// The stage that sees all frames, whatever the others take.
+const CLIP_STAGE: &str = "visual_backbone";
 
 /// The model file of each stage.
 fn graphs(bundle: &Bundle) -> Vec<PathBuf> {
@@ -396,14 +448,14 @@ fn stage_input(entry: &StageEntry, file: PathBuf) -> StageInput {
 
 fn check_fixed(bundle: &Bundle, request: &Request) -> Result<()> {
     let own = bundle.manifest.request();
-    let shape = |r: &Request| format!("{} frames of {}x{}", r.frames, r.height, r.width);
     let dims = |r: &Request| (r.frames, r.height, r.width);
     if dims(&own) == dims(request) {
         return Ok(());
     }
+    let (frames, height, width) = dims(request);
     Err(SourceError::Fixed {
         path: bundle.dir.clone(),
-        got: shape(&own),
-        wanted: shape(request),
+        got: bundle.manifest.clip(),
+        wanted: format!("{frames} frames of {height}x{width}"),
     })
 }

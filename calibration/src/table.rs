@@ -65,7 +65,7 @@ pub enum TableError {
     },
     /// The file was made for another graph.
     #[error(
-        "the {what} was made for another graph of stage `{stage}`: its structure has SHA-256 {table}, this one's has {graph}; run `{command}` on a bundle of the same architecture, --frames, --size and --deformable"
+        "the {what} was made for another graph of stage `{stage}`: its structure has SHA-256 {table}, this one's has {graph}; run `{command}` on a bundle of the same architecture, --frames, --size, --deformable and --annotated-frame"
     )]
     OtherGraph {
         /// What the file is.

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod digest;
 pub mod error;
 pub mod graph;
 pub mod keys;

@@ -23,6 +23,7 @@ fn stages(deformable: Deformable) -> Vec<StageGraph> {
         deformable,
         frames_at_once: FRAMES_AT_ONCE,
         probe: false,
+        annotated_frame: false,
     };
     build(&checkpoint, &described.architecture, &request).unwrap()
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use socc_exporter::checkpoint::Checkpoint;
 use socc_exporter::config::Architecture;
+use socc_exporter::digest::sha256_of;
 use socc_exporter::graph::OPSET;
 use socc_exporter::model::{Request, StageGraph};
 use socc_exporter::onnx::{self, SavedFile};
@@ -15,7 +16,7 @@ use socc_exporter::onnx::{self, SavedFile};
 use super::error::{read_error, write_error};
 use super::{
     BundleError, FORMAT_VERSION, MANIFEST, Manifest, Result, SourceFile, StageEntry, TOKENIZER,
-    read_text, sha256_of,
+    read_text,
 };
 use crate::host::output::create_dir;
 use crate::lowering::StageReport;
@@ -152,6 +153,7 @@ fn manifest(
         deformable: request.deformable,
         frames_at_once: request.frames_at_once,
         probe: request.probe,
+        annotated_frame: request.annotated_frame,
         precision: precision(&stages),
         stages,
         tokenizer,
@@ -217,7 +219,7 @@ fn copy_tokenizer(from: &Path, to: &Path) -> Result<Vec<SavedFile>> {
             files.push(SavedFile {
                 name: name.to_owned(),
                 bytes: bytes.len() as u64,
-                sha256: sha256_of(&copy)?,
+                sha256: sha256_of(&copy).map_err(read_error(&copy))?,
             });
         }
     }

@@ -14,11 +14,11 @@ use ndarray::{Array2, Array4, ArrayView4, Axis};
 use socc_calibration::observations::{Observations, Origin};
 use socc_engines::{Engine, HostTensor};
 use socc_exporter::graph::Graph;
-use socc_exporter::model::Rate;
+use socc_exporter::model::{Rate, Request};
 use socc_exporter::onnx;
 
 use crate::bundle::Bundle;
-use crate::pipeline::{Values, window_frames, windows};
+use crate::pipeline::{Values, only_frame, window_frames, windows};
 
 pub use error::{CalibrateError, Result};
 pub use selection::spread;
@@ -57,17 +57,19 @@ pub struct Calibrator {
     engine: Box<dyn Engine>,
     stages: Vec<ObservedStage>,
     frames: usize,
+    /// The only frame of which anything leaves the clip's stages.
+    kept_frame: Option<usize>,
 }
 
 impl Calibrator {
-    /// Compiles the stages for clips of `frames` frames; `compiled` hears each one's name when it is
+    /// Compiles the stages, which were built for `request`; `compiled` hears each one's name when it is
     /// ready.
     ///
     /// # Errors
     /// A weight cannot be read, or the engine refuses a graph.
     pub fn compile(
         stages: &[(Graph, Rate)],
-        frames: usize,
+        request: &Request,
         engine: Box<dyn Engine>,
         options: Options,
         compiled: &mut dyn FnMut(&str),
@@ -80,7 +82,8 @@ impl Calibrator {
         Ok(Self {
             engine,
             stages: done,
-            frames,
+            frames: request.frames,
+            kept_frame: request.kept_frame(),
         })
     }
 
@@ -144,7 +147,10 @@ impl Calibrator {
         let frames = self.engine.upload(HostTensor::U8(frames.into_dyn()))?;
         let mut values = Values::from([("frames".to_owned(), frames)]);
         self.run(Rate::Clip, &mut values, seen, origin)?;
-        Ok(values)
+        Ok(match self.kept_frame {
+            Some(index) => only_frame(&*self.engine, &values, index)?,
+            None => values,
+        })
     }
 
     fn segment(

@@ -36,6 +36,7 @@ fn request() -> Request {
         deformable: Deformable::GridSample,
         frames_at_once: FRAMES_AT_ONCE,
         probe: false,
+        annotated_frame: false,
     }
 }
 
@@ -72,7 +73,7 @@ fn calibrator(stages: &[(Graph, Rate)], segment_bytes: usize) -> Calibrator {
         segment_bytes,
         threads: 2,
     };
-    Calibrator::compile(stages, FRAMES, embedded(), options, &mut |_| ()).unwrap()
+    Calibrator::compile(stages, &request(), embedded(), options, &mut |_| ()).unwrap()
 }
 
 fn stages() -> Vec<(Graph, Rate)> {

@@ -205,10 +205,10 @@ fn roofline(
     let tokens = source
         .tokenizer()?
         .encode(first, source.facts().max_tokens)?;
-    let stages = graphs.iter().filter_map(|(name, _, graph)| {
+    let stages = graphs.iter().filter_map(|(name, rate, graph)| {
         let measured = report.stages.iter().find(|s| s.name == *name)?;
         let counter = Counter::new(graph, tokens.len());
-        let counter = counter.repeated(chunk_runs(graph, request.frames));
+        let counter = counter.repeated(chunk_runs(graph, request.frames_of(*rate)));
         let count = counter.all(Precision::Graph);
         Some((name.clone(), count, measured.series.summary.p50_ms))
     });

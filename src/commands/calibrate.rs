@@ -62,9 +62,9 @@ pub fn calibrate(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
         threads: args.engine.threads.unwrap_or(threads),
     };
     let bar = progress::steps(graphs.len(), "compiling stages");
-    let frames = bundle.manifest.frames;
+    let request = bundle.manifest.request();
     let mut calibrator =
-        Calibrator::compile(&graphs, frames, engine, options, &mut |_| bar.inc(1))?;
+        Calibrator::compile(&graphs, &request, engine, options, &mut |_| bar.inc(1))?;
     bar.finish_and_clear();
     let run = Run {
         dataset: &dataset,

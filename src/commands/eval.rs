@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use anyhow::bail;
 use socc::dataset::{Benchmark, Dataset};
-use socc::evaluate::SizeRule;
 use socc::evaluate::deliver::{ARCHIVE, WORST, write_archive, write_worst};
 use socc::evaluate::merge::merge;
 use socc::evaluate::record::{FORMAT, Identity};
-use socc::evaluate::report::Report;
+use socc::evaluate::report::{Means, Report};
 use socc::evaluate::run::{Job, pending};
 use socc::evaluate::store::Store;
+use socc::evaluate::{Protocol, SizeRule};
 use socc::segment::Windowing;
 use socc::source::Source;
 use socc_engines::Engine;
@@ -44,6 +44,7 @@ fn evaluate(args: &EvalRunArgs) -> anyhow::Result<ExitCode> {
     let engine = open_engine(&args.engine, args.jobs)?;
     let source = args.source.open()?;
     let benchmark = Benchmark::from(args.dataset);
+    Protocol::from(benchmark).check(&source)?;
     let split = args.split.as_deref().unwrap_or(benchmark.default_split());
     let dataset = Dataset::open_as(benchmark, &args.root, split, args.strict)?;
     if dataset.videos.is_empty() {
@@ -139,10 +140,7 @@ fn identity(
     let (checkpoint, form) = match source {
         Source::Bundle { bundle, .. } => {
             let m = &bundle.manifest;
-            let form = format!(
-                "bundle for {} frames of {}x{}, {}",
-                m.frames, m.height, m.width, m.precision
-            );
+            let form = format!("bundle for {}, {}", m.clip(), m.precision);
             (m.checkpoint.fingerprint.clone(), form)
         }
         Source::Checkpoint(model) => (model.checkpoint.fingerprint()?, "checkpoint".to_owned()),
@@ -191,9 +189,37 @@ fn describe(report: &Report, store: &Store, served: bool) -> String {
         false => String::new(),
     };
     format!(
-        "{}\n{} videos in {seconds:.1} s, {rate:.2} a second\nmasks, {WORST}/ and result.json are in {}{archive}\n",
+        "{}\n{}{} videos in {seconds:.1} s, {rate:.2} a second\nmasks, {WORST}/ and result.json are in {}{archive}\n",
         table.render(),
+        annotators(report),
         report.times_ms.videos,
         store.out().display()
     )
+}
+
+/// Ref-DAVIS: the official evaluation's table of each annotator, and their mean.
+fn annotators(report: &Report) -> String {
+    let Some(overall) = report.overall() else {
+        return String::new();
+    };
+    let mut table = Table::new(&[
+        "annotator",
+        ">J&F",
+        ">J",
+        ">J recall",
+        ">J decay",
+        ">F",
+        ">F recall",
+        ">F decay",
+    ]);
+    let mut row = |name: String, means: &Means| {
+        let figures = means.figures().map(|value| format!("{value:.4}"));
+        let [jf, j, j_recall, j_decay, f, f_recall, f_decay] = figures;
+        table.row([name, jf, j, j_recall, j_decay, f, f_recall, f_decay]);
+    };
+    for (number, annotator) in report.annotators.iter().enumerate() {
+        row(number.to_string(), &annotator.means);
+    }
+    row("mean".to_owned(), &overall);
+    format!("{}\n", table.render())
 }

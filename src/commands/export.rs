@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use socc::bundle::{self, Contents, Manifest};
+use socc::bundle::{self, Contents};
 use socc::host::tokenizer::TextTokenizer;
 use socc::lowering::StageReport;
 use socc::source::Model;
 use socc_exporter::model::{Request, StageGraph, build};
 
-use super::table::Table;
-use super::{default_size, megabytes, print, print_json};
+use super::{bundle_summary, default_size, print, print_json};
 use crate::args::ExportArgs;
 use crate::progress;
 
@@ -28,6 +27,7 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         deformable: args.deformable.into(),
         frames_at_once: args.frames_at_once,
         probe: args.probe,
+        annotated_frame: args.annotated_frame,
     };
     let mut stages = build(&model.checkpoint, arch, &request)?;
     let reports = lower(args, &model, &mut stages)?;
@@ -57,7 +57,7 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
             let stage = stages.iter().find(|s| s.name == name);
             stage.map_or(0, |s| s.graph.nodes().len())
         };
-        print(&summary(args, &manifest, &nodes))?;
+        print(&bundle_summary(&args.output, &manifest, &nodes))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -73,25 +73,4 @@ fn lower(
         request.check(&model.checkpoint.fingerprint()?)?;
     }
     Ok(request.lower_all(stages)?)
-}
-
-fn summary(args: &ExportArgs, manifest: &Manifest, nodes: &dyn Fn(&str) -> usize) -> String {
-    let mut table = Table::new(&["stage", "runs once per", "precision", ">nodes", ">size"]);
-    for stage in &manifest.stages {
-        let bytes = stage.files.iter().map(|f| f.bytes).sum();
-        let rate = stage.rate.to_string();
-        let nodes = nodes(&stage.name).to_string();
-        let precision = stage.precision.to_string();
-        table.row([stage.name.clone(), rate, precision, nodes, megabytes(bytes)]);
-    }
-    format!(
-        "{}: {} frames of {}x{}, ONNX opset {}, {}\n{}",
-        args.output.display(),
-        manifest.frames,
-        manifest.height,
-        manifest.width,
-        manifest.opset,
-        manifest.precision,
-        table.render()
-    )
 }

@@ -1,15 +1,18 @@
 //! `socc inspect`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use serde::Serialize;
+use socc::bundle::Bundle;
 use socc::source::{Model, key_summary};
 use socc_exporter::config::{Architecture, Backbone, Fact};
 use socc_exporter::keys::Audit;
+use socc_exporter::onnx;
 
 use super::table::Table;
-use super::{megabytes, print, print_json};
+use super::{bundle_summary, megabytes, print, print_json};
 use crate::args::InspectArgs;
 
 /// What `--json` prints.
@@ -28,15 +31,39 @@ struct Inspection<'a> {
 }
 
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    match Bundle::is_in(&args.source) {
+        true => inspect_bundle(args),
+        false => inspect_checkpoint(args),
+    }
+}
+
+fn inspect_bundle(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    let bundle = Bundle::open(&args.source)?;
+    let manifest = &bundle.manifest;
+    if args.json {
+        print_json(manifest)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut nodes = BTreeMap::new();
+    for entry in &manifest.stages {
+        let graph = onnx::load(&bundle.model_path(entry))?;
+        nodes.insert(entry.name.as_str(), graph.nodes().len());
+    }
+    let nodes = |name: &str| nodes.get(name).copied().unwrap_or(0);
+    print(&bundle_summary(&args.source, manifest, &nodes))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn inspect_checkpoint(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let (config, tokenizer) = (
         args.model.config.as_deref(),
         args.model.tokenizer.as_deref(),
     );
-    let (model, audit) = Model::inspect(&args.checkpoint, config, tokenizer)?;
+    let (model, audit) = Model::inspect(&args.source, config, tokenizer)?;
     let arch = &model.described.architecture;
     if args.json {
         print_json(&Inspection {
-            file: args.checkpoint.display().to_string(),
+            file: args.source.display().to_string(),
             format: model.checkpoint.format().to_string(),
             bytes: model.checkpoint.size_bytes(),
             tensors: model.checkpoint.tensors().len(),
@@ -52,7 +79,7 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     if let Some(summary) = key_summary(&audit) {
         bail!(
             "{}: {summary}; this checkpoint cannot be run",
-            args.checkpoint.display()
+            args.source.display()
         );
     }
     Ok(ExitCode::SUCCESS)
@@ -84,7 +111,7 @@ fn text(args: &InspectArgs, model: &Model, audit: &Audit) -> String {
     ]);
     format!(
         "{}: {}, {}, {} tensors\n{kind}: {}\n\n{}\n{}\n{}",
-        args.checkpoint.display(),
+        args.source.display(),
         checkpoint.format(),
         megabytes(checkpoint.size_bytes()),
         checkpoint.tensors().len(),

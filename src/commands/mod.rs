@@ -20,13 +20,15 @@ mod table;
 mod verify;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use serde::Serialize;
-use socc::bundle::ModelFacts;
+use socc::bundle::{Manifest, ModelFacts};
 use socc::host::resize::detr_size;
 
+use self::table::Table;
 use crate::args::{Command, Size};
 
 /// Exit code of a check that found a difference.
@@ -117,4 +119,24 @@ fn check_size(size: Size) -> anyhow::Result<()> {
 /// Bytes for people, in powers of ten.
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// What a bundle is, with `nodes` of each stage's graph.
+fn bundle_summary(path: &Path, manifest: &Manifest, nodes: &dyn Fn(&str) -> usize) -> String {
+    let mut table = Table::new(&["stage", "runs once per", "precision", ">nodes", ">size"]);
+    for stage in &manifest.stages {
+        let bytes = stage.files.iter().map(|f| f.bytes).sum();
+        let rate = stage.rate.to_string();
+        let nodes = nodes(&stage.name).to_string();
+        let precision = stage.precision.to_string();
+        table.row([stage.name.clone(), rate, precision, nodes, megabytes(bytes)]);
+    }
+    format!(
+        "{}: {}, ONNX opset {}, {}\n{}",
+        path.display(),
+        manifest.clip(),
+        manifest.opset,
+        manifest.precision,
+        table.render()
+    )
 }

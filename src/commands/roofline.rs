@@ -77,9 +77,14 @@ pub fn roofline(args: &RooflineArgs) -> anyhow::Result<ExitCode> {
     let graphs = source.graphs(&request)?;
     let machines = machines(args, wanted)?;
     let notes = report.as_ref().map(|r| notes(r, &request));
-    let stages = graphs.iter().map(|(name, _, graph)| {
+    let stages = graphs.iter().map(|(name, rate, graph)| {
         let measured = report.as_ref().and_then(|r| median(r, name));
-        stage(args, (name, graph, request.frames), &machines, measured)
+        stage(
+            args,
+            (name, graph, request.frames_of(*rate)),
+            &machines,
+            measured,
+        )
     });
     let output = Output {
         tokens: args.tokens,

@@ -17,6 +17,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let selection = selection(args)?;
     let engine = args.engine.open()?;
     let source = args.source.open()?;
+    source.check_whole_clips()?;
     let tokens = encode(&source, &args.expressions)?;
     let load_ms = since_ms(start);
     let reading = Instant::now();

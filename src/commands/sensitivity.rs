@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use socc::bundle::Bundle;
@@ -19,6 +19,7 @@ use socc_calibration::plan::{FORMAT_VERSION, PrecisionPlan, StagePlan};
 use socc_calibration::precision::Precision;
 use socc_calibration::table::RangeTable;
 use socc_engines::Engine;
+use socc_exporter::digest::hex;
 use socc_exporter::model::STAGES;
 
 use super::table::Table;
@@ -42,6 +43,7 @@ pub fn sensitivity(args: &SensitivityArgs) -> anyhow::Result<ExitCode> {
             args.bundle.display()
         );
     };
+    source.check_whole_clips()?;
     if bundle.manifest.precision != Precision::Fp32.name() {
         bail!(
             "{} is {} already; give the float32 bundle",
@@ -56,10 +58,11 @@ pub fn sensitivity(args: &SensitivityArgs) -> anyhow::Result<ExitCode> {
     let engine = args.engine.open()?;
     check_engine(args, engine.as_ref())?;
     let dataset = Dataset::open(&args.data, &args.split)?;
+    let ranges_hash = ranges.as_ref().map(hash).transpose()?;
     let graphs = StageGraphs::read(bundle, args.precision, ranges)?;
     let groups = groups(args, &graphs)?;
     let clips = args.clips.unwrap_or(usize::MAX).min(dataset.videos.len());
-    let settings = settings(args, bundle, &graphs, engine.as_ref(), clips)?;
+    let settings = settings(args, bundle, &graphs, ranges_hash, engine.as_ref(), clips);
     let mut search = Search::begin(args, settings, groups)?;
     let request = bundle.manifest.request();
     let bar = progress::steps(STAGES.len(), "compiling stages");
@@ -138,32 +141,33 @@ fn groups(args: &SensitivityArgs, graphs: &StageGraphs) -> anyhow::Result<Vec<Gr
     Ok(groups)
 }
 
+/// SHA-256 of a range table, however its file is laid out.
+fn hash(table: &RangeTable) -> anyhow::Result<String> {
+    Ok(hex(&Sha256::digest(serde_json::to_vec(table)?)))
+}
+
 fn settings(
     args: &SensitivityArgs,
     bundle: &Bundle,
     graphs: &StageGraphs,
+    ranges: Option<String>,
     engine: &dyn Engine,
     clips: usize,
-) -> anyhow::Result<Settings> {
-    let hash = |path: &PathBuf| -> anyhow::Result<String> {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let digest = Sha256::digest(&bytes);
-        Ok(digest.iter().map(|b| format!("{b:02x}")).collect())
-    };
+) -> Settings {
     let data = std::path::absolute(&args.data).unwrap_or_else(|_| args.data.clone());
-    Ok(Settings {
+    Settings {
         checkpoint: bundle.manifest.checkpoint.fingerprint.clone(),
         graphs: (0..graphs.names().count())
             .map(|i| graphs.hash(i).to_owned())
             .collect(),
         precision: args.precision,
-        ranges: args.ranges.as_ref().map(hash).transpose()?,
+        ranges,
         stages: args.stages.clone(),
         data: data.display().to_string(),
         split: args.split.clone(),
         clips,
         engine: format!("{} {}", engine.name(), engine.version()),
-    })
+    }
 }
 
 /// A search under way: its groups, what was measured, and the file that keeps it.

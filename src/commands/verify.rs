@@ -16,6 +16,7 @@ use crate::progress;
 pub fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let engine = args.engine.open()?;
     let source = args.source.open()?;
+    source.check_whole_clips()?;
     let case = Case::open(&args.golden)?;
     let mut request = source.request(case.clip.frames.len(), case.height, case.width);
     // A bundle of another shape is refused by the case's own shape, not silently resized.

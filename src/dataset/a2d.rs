@@ -75,7 +75,7 @@ pub(super) fn list(
                 continue;
             }
             let video = root.join("Release/clips320H").join(&id);
-            // The length is known after decoding only; names beyond the end are corrected then.
+            // The length of a file is known after decoding only: names of its last window may lie beyond the end.
             let total = frames::names(&video).map_or(usize::MAX, |names| names.len());
             videos.push(Video {
                 name: name.clone(),

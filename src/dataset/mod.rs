@@ -21,6 +21,7 @@ use std::sync::Arc;
 use image::{GrayImage, RgbImage};
 use serde::{Deserialize, Serialize};
 
+use crate::host::HostError;
 use crate::host::frames::{Clip, Selection};
 use rle::MaskDict;
 use windows::Place;
@@ -275,7 +276,8 @@ fn place<'a>(places: &'a BTreeMap<String, Place>, video: &Video) -> Result<&'a P
         })
 }
 
-/// Frames of a window out of a video file: edge frames repeat beyond its ends.
+/// Frames of a window out of a video file: edge frames repeat beyond its ends, which is where all of the
+/// window may be.
 fn decoded(place: &Place, sink: &mut dyn FnMut(usize, &RgbImage) -> Result<()>) -> Result<()> {
     let mut file = place.video.clone().into_os_string();
     file.push(".mp4");
@@ -286,7 +288,13 @@ fn decoded(place: &Place, sink: &mut dyn FnMut(usize, &RgbImage) -> Result<()>) 
         every: 1,
         frames: Some(last - first + 1),
     };
-    let clip = Clip::load(Path::new(&file), &selection)?;
+    let file = Path::new(&file);
+    let (clip, first) = match Clip::load(file, &selection) {
+        Err(HostError::NoFrames { .. }) if first > 1 => {
+            (Clip::load(file, &Selection::default())?, 1)
+        }
+        clip => (clip?, first),
+    };
     for (index, number) in wanted.into_iter().enumerate() {
         let at = (number - first).min(clip.frames.len() - 1);
         sink(index, &clip.frames[at])?;

@@ -189,6 +189,10 @@ fn windows_are_those_of_the_official_data_sets() {
     }
     assert_eq!(windows::window(7, 7), [3, 4, 5, 6, 7, 7, 7, 7]);
     assert_eq!(windows::window(1, 100), [1, 1, 1, 1, 1, 2, 3, 4]);
+    // Of a video file, whose length is not known.
+    let unknown = usize::MAX;
+    assert_eq!(windows::window(2, unknown), [1, 1, 1, 1, 2, 3, 4, 5]);
+    assert_eq!(windows::window(unknown, 7), [7; 8]);
     let a2d = Dataset::open_as(
         Benchmark::A2dSentences,
         &fixture("a2d-sentences"),

@@ -26,9 +26,9 @@ pub(super) struct Place {
 /// Frames of the window around `frame`, counted from 1: it is at index `WINDOW / 2`, and edge frames
 /// repeat beyond the ends of a video of `total` frames.
 pub(super) fn window(frame: usize, total: usize) -> Vec<usize> {
-    let first = frame as i64 - (WINDOW / 2) as i64;
-    (first..first + WINDOW as i64)
-        .map(|i| i.clamp(1, total.max(1) as i64) as usize)
+    let place = |i: usize| frame.saturating_add(i).saturating_sub(WINDOW / 2);
+    (0..WINDOW)
+        .map(|i| place(i).clamp(1, total.max(1)))
         .collect()
 }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use socc_engines::tensorrt::Profile;
+use socc_exporter::digest::sha256_of;
 use socc_exporter::onnx::SavedFile;
 
 use super::error::{read_error, write_error};
@@ -176,7 +177,7 @@ fn build_stage(
         plan: SavedFile {
             name,
             bytes: meta.len(),
-            sha256: key::sha256_of(&path).map_err(read_error(&path))?,
+            sha256: sha256_of(&path).map_err(read_error(&path))?,
         },
         build_seconds,
         peak_memory_bytes: memory::peak_bytes(),

@@ -1,12 +1,9 @@
 //! What a plan depends on, as one hash.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
-
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use socc_engines::tensorrt::Profile;
+use socc_exporter::digest::hex;
 use socc_exporter::onnx::SavedFile;
 use socc_exporter::tensor::TensorSpec;
 
@@ -38,7 +35,7 @@ pub(super) fn key(setting: &Setting, stage: &StageEntry, profile: Profile) -> St
     };
     // Structures of numbers and text always have a JSON form.
     let text = serde_json::to_vec(&key).unwrap_or_default();
-    hexadecimal(&Sha256::digest(&text))
+    hex(&Sha256::digest(&text))
 }
 
 /// Hash over the hashes of a graph's files.
@@ -47,24 +44,7 @@ pub(super) fn graph_sha256(files: &[SavedFile]) -> String {
     for file in files {
         hash.update(format!("{}  {}\n", file.sha256, file.name));
     }
-    hexadecimal(&hash.finalize())
-}
-
-/// Hash of a file.
-pub(super) fn sha256_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hexadecimal(&hash.finalize())),
-            n => hash.update(&buffer[..n]),
-        }
-    }
-}
-
-fn hexadecimal(digest: &[u8]) -> String {
-    digest.iter().map(|b| format!("{b:02x}")).collect()
+    hex(&hash.finalize())
 }
 
 #[cfg(test)]

@@ -181,10 +181,8 @@ fn quote(word: &str) -> String {
 fn runbook(bundle: &Bundle, stages: &[&StageEntry], profile: Profile) -> String {
     let manifest = &bundle.manifest;
     let what = format!(
-        "The graphs take {} frames of {}x{} pixels and sentences of {} to {} tokens; they are exported as {}.",
-        manifest.frames,
-        manifest.height,
-        manifest.width,
+        "The graphs take {}, and sentences of {} to {} tokens; they are exported as {}.",
+        manifest.clip(),
         profile.min,
         profile.max,
         manifest.precision

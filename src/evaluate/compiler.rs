@@ -6,9 +6,23 @@ use socc_engines::Engine;
 use socc_exporter::model::{Deformable, Rate, Request, STAGES};
 
 use super::{Pipelines, Protocol, Result};
+use crate::dataset::WINDOW;
 use crate::pipeline::Pipeline;
 use crate::segment::Windowing;
 use crate::source::{Source, SourceError};
+
+impl Protocol {
+    /// Refuses a bundle that cannot follow the protocol.
+    ///
+    /// # Errors
+    /// It was exported for other clips.
+    pub fn check(self, source: &Source) -> std::result::Result<(), SourceError> {
+        match self {
+            Self::AnnotatedFrame => source.check_annotated_frame(WINDOW),
+            Self::WholeVideo | Self::Chunks => source.check_whole_clips(),
+        }
+    }
+}
 
 /// Compiles a pipeline for each shape of clip, and keeps the last few.
 ///
@@ -38,12 +52,7 @@ impl<'a> Compiler<'a> {
         protocol: Protocol,
         most: usize,
     ) -> Result<Self> {
-        if let (Protocol::AnnotatedFrame, Some(_)) = (protocol, source.manifest()) {
-            return Err(SourceError::Protocol {
-                path: source.path().to_owned(),
-            }
-            .into());
-        }
+        protocol.check(source)?;
         Ok(Self {
             source,
             engine,
@@ -69,45 +78,27 @@ impl<'a> Compiler<'a> {
     pub fn text_pipeline(&self) -> Result<Pipeline> {
         // The text encoder does not depend on the clip.
         let request = self.source.request(1, 64, 64);
-        let stages = stages(|rate| rate == Rate::Expression, request, request);
+        let stages = stages(|rate| rate == Rate::Expression, request);
         let engine = Arc::clone(&self.engine);
         Ok(self.source.compile_stages(engine, &stages, &mut |_| ())?)
     }
 
     fn compile(&self, [frames, height, width]: [usize; 3]) -> Result<Pipeline> {
-        let mut clip = self.source.request(frames, height, width);
+        let mut request = self.source.request(frames, height, width);
         if self.source.manifest().is_none() {
-            clip.deformable = self.deformable;
+            request.deformable = self.deformable;
+            request.annotated_frame = self.protocol == Protocol::AnnotatedFrame;
         }
-        let annotated = self.protocol == Protocol::AnnotatedFrame;
-        let mut pair = clip;
-        if annotated {
-            pair.frames = 1;
-            // The official evaluation ranks the masks of all queries.
-            pair.probe = true;
-        }
-        let stages = stages(|rate| rate != Rate::Expression, clip, pair);
+        let stages = stages(|rate| rate != Rate::Expression, request);
         let engine = Arc::clone(&self.engine);
-        let pipeline = self.source.compile_stages(engine, &stages, &mut |_| ())?;
-        Ok(match annotated {
-            true => pipeline.keep_frame(frames / 2),
-            false => pipeline,
-        })
+        Ok(self.source.compile_stages(engine, &stages, &mut |_| ())?)
     }
 }
 
-/// Stages of some rates: those of the clip for `clip`, those after it for `pair`.
-fn stages(
-    wanted: impl Fn(Rate) -> bool,
-    clip: Request,
-    pair: Request,
-) -> Vec<(&'static str, Request)> {
+/// Stages of some rates, for `request`.
+fn stages(wanted: impl Fn(Rate) -> bool, request: Request) -> Vec<(&'static str, Request)> {
     let stages = STAGES.into_iter().filter(|(_, rate)| wanted(*rate));
-    let request = |rate| match rate {
-        Rate::Clip => clip,
-        Rate::Expression | Rate::ClipExpression => pair,
-    };
-    stages.map(|(name, rate)| (name, request(rate))).collect()
+    stages.map(|(name, _)| (name, request)).collect()
 }
 
 impl Pipelines for Compiler<'_> {

@@ -3,11 +3,12 @@
 
 use image::GrayImage;
 use ndarray::ArrayView2;
+use serde::{Deserialize, Serialize};
 
 use super::assignment::best_columns;
 use crate::dataset::{Truth, VOID_LABEL};
 use crate::host::masks::resized_logits;
-use crate::metrics::{Score, boundary_f, jaccard};
+use crate::metrics::{Statistics, boundary_f, jaccard};
 
 /// Annotators, whose sentences take turns in the list of expressions.
 pub const ANNOTATORS: usize = 4;
@@ -35,15 +36,32 @@ pub fn merge(logits: &[ArrayView2<f32>], size: (u32, u32)) -> GrayImage {
     labels
 }
 
+/// An object by one annotator's sentences, in masks after merging.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ObjectScore {
+    /// The label that pairs with it best.
+    pub label: usize,
+    /// Region similarity.
+    pub j: Statistics,
+    /// Boundary accuracy.
+    pub f: Statistics,
+}
+
+/// J and F of a label for an object, by annotated frame.
+#[derive(Debug, Clone, Default)]
+struct Pair {
+    j: Vec<f64>,
+    f: Vec<f64>,
+}
+
 /// Scores of one annotator's labels in one video, frame by frame.
 pub struct Unsupervised {
     objects: usize,
     proposals: usize,
     /// Highest label seen in the answers.
     most: usize,
-    frames: usize,
-    /// Sums of J and F, by proposal and object.
-    sums: Vec<Vec<(f64, f64)>>,
+    /// By proposal and object.
+    pairs: Vec<Vec<Pair>>,
 }
 
 impl Unsupervised {
@@ -58,8 +76,7 @@ impl Unsupervised {
             objects,
             proposals: rows,
             most: 0,
-            frames: 0,
-            sums: vec![vec![(0.0, 0.0); objects]; rows],
+            pairs: vec![vec![Pair::default(); objects]; rows],
         })
     }
 
@@ -68,7 +85,6 @@ impl Unsupervised {
     pub fn add(&mut self, labels: &GrayImage, truth: &GrayImage) {
         let most = labels.as_raw().iter().max();
         self.most = self.most.max(most.map_or(0, |l| usize::from(*l)));
-        self.frames += 1;
         let mask = |image: &GrayImage, label: usize| {
             let mut mask = image.clone();
             for (pixel, truth) in mask.iter_mut().zip(truth.as_raw()) {
@@ -80,34 +96,33 @@ impl Unsupervised {
         let truths: Vec<GrayImage> = (1..=self.objects).map(|o| mask(truth, o)).collect();
         for proposal in 0..self.proposals {
             let answer = mask(labels, proposal + 1);
-            for (sum, truth) in self.sums[proposal].iter_mut().zip(&truths) {
-                sum.0 += jaccard(&answer, truth);
-                sum.1 += boundary_f(&answer, truth);
+            for (pair, truth) in self.pairs[proposal].iter_mut().zip(&truths) {
+                pair.j.push(jaccard(&answer, truth));
+                pair.f.push(boundary_f(&answer, truth));
             }
         }
     }
 
-    /// Score of every object, with the proposal that pairs with it.
-    pub fn scores(&self) -> Vec<(usize, Score)> {
-        let frames = self.frames.max(1) as f64;
+    /// Score of every object over all annotated frames, the first and the last included; nothing before
+    /// the first frame.
+    pub fn scores(&self) -> Vec<ObjectScore> {
         // As the official code, which knows of no label above the highest in use.
         let rows = self.most.max(self.objects).min(self.proposals);
-        let gains: Vec<Vec<f64>> = (0..self.objects)
-            .map(|object| {
-                let row = |proposal: usize| self.sums[proposal][object];
-                (0..rows).map(|p| (row(p).0 + row(p).1) / frames).collect()
+        let score = |proposal: usize, object: usize| {
+            let pair = &self.pairs[proposal][object];
+            Some(ObjectScore {
+                label: proposal + 1,
+                j: Statistics::of(&pair.j)?,
+                f: Statistics::of(&pair.f)?,
             })
+        };
+        let gain = |proposal, object| score(proposal, object).map_or(0.0, |s| s.j.mean + s.f.mean);
+        let gains: Vec<Vec<f64>> = (0..self.objects)
+            .map(|object| (0..rows).map(|proposal| gain(proposal, object)).collect())
             .collect();
         let pairs = best_columns(&gains).into_iter().enumerate();
         pairs
-            .map(|(object, proposal)| {
-                let (j, f) = self.sums[proposal][object];
-                let score = Score {
-                    j: j / frames,
-                    f: f / frames,
-                };
-                (proposal, score)
-            })
+            .filter_map(|(object, proposal)| score(proposal, object))
             .collect()
     }
 }

@@ -31,11 +31,12 @@ use crate::dataset::{Dataset, Expression, Finding, Video};
 use crate::pipeline::{Pipeline, PipelineError};
 
 pub use compiler::Compiler;
+pub use davis::ObjectScore;
 pub use error::{EvaluateError, Result};
 pub use judge::Judge;
 pub use prepare::{Prepared, SizeRule, prepare};
 pub use texts::Texts;
-pub use video::{ObjectScore, Protocol, VideoScores, evaluate_video};
+pub use video::{Protocol, VideoScores, evaluate_video};
 
 /// What an expression scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use super::VideoScores;
 use crate::dataset::{Benchmark, Finding};
 
 /// Version of the files' layout.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What an evaluation is of; it goes on, and shards join, only where these agree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

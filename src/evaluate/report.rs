@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::coco::{Summary, summarise};
 use super::record::{Identity, Record};
-use super::{Evaluation, Scores};
+use super::{Evaluation, ObjectScore, Scores, mean};
 use crate::dataset::{Benchmark, Finding, FindingKind, counts};
 
 /// Cases that are listed as the slowest and the worst.
@@ -33,9 +33,12 @@ pub struct Report {
     /// J, F, their mean, and the scores of every expression.
     #[serde(flatten)]
     pub evaluation: Evaluation,
-    /// Ref-DAVIS: means by annotator.
+    /// Ref-DAVIS: means over the annotators.
+    #[serde(flatten)]
+    pub stability: Option<Stability>,
+    /// Ref-DAVIS: what the official evaluation prints of each annotator.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub annotators: Vec<Means>,
+    pub annotators: Vec<Annotator>,
     /// A2D-Sentences and JHMDB-Sentences: what the official evaluation prints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Summary>,
@@ -51,7 +54,24 @@ pub struct Report {
     pub worst: Vec<Bad>,
 }
 
-/// Means over objects.
+/// How scores change over the frames of a video, as the `davis2017` code has it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Stability {
+    /// Share of the frames whose region similarity is above 0.5.
+    #[serde(rename = "J_recall")]
+    pub j_recall: f64,
+    /// Region similarity that is lost from the first to the last quarter of the frames.
+    #[serde(rename = "J_decay")]
+    pub j_decay: f64,
+    /// Share of the frames whose boundary accuracy is above 0.5.
+    #[serde(rename = "F_recall")]
+    pub f_recall: f64,
+    /// Boundary accuracy that is lost from the first to the last quarter of the frames.
+    #[serde(rename = "F_decay")]
+    pub f_decay: f64,
+}
+
+/// Scores of merged masks: of an object, or means.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Means {
     /// Region similarity.
@@ -63,6 +83,19 @@ pub struct Means {
     /// Mean of both.
     #[serde(rename = "JF")]
     pub jf: f64,
+    /// How they change over the frames.
+    #[serde(flatten)]
+    pub stability: Stability,
+}
+
+/// One annotator's sentences.
+#[derive(Debug, Clone, Serialize)]
+pub struct Annotator {
+    /// Means over the objects of all videos.
+    #[serde(flatten)]
+    pub means: Means,
+    /// By object, `VIDEO_K` for label K of a video's annotations.
+    pub objects: BTreeMap<String, Means>,
 }
 
 /// Where the time went, in milliseconds.
@@ -116,15 +149,10 @@ impl Report {
         let scores: Scores = records.values().map(scores).collect();
         let mut evaluation = Evaluation::from(scores);
         let annotators = annotators(records);
-        if !annotators.is_empty() {
+        let overall = over_annotators(&annotators);
+        if let Some(Means { j, f, jf, .. }) = overall {
             // The official figures are those of the merged masks.
-            let n = annotators.len() as f64;
-            let (j, f) = annotators
-                .iter()
-                .fold((0.0, 0.0), |s, m| (s.0 + m.j, s.1 + m.f));
-            let (j, f) = (j / n, f / n);
-            (evaluation.j, evaluation.f) = (Some(j), Some(f));
-            evaluation.jf = Some((j + f) / 2.0);
+            (evaluation.j, evaluation.f, evaluation.jf) = (Some(j), Some(f), Some(jf));
         }
         let detections: Vec<_> = records
             .values()
@@ -141,6 +169,7 @@ impl Report {
             form: identity.form.clone(),
             engine: identity.engine.clone(),
             shard: identity.shard,
+            stability: overall.map(|means| means.stability),
             annotators,
             metrics: summarise(&detections),
             finding_counts: counts(&findings),
@@ -157,24 +186,87 @@ impl Report {
             evaluation,
         }
     }
+
+    /// Ref-DAVIS: means over the annotators.
+    pub fn overall(&self) -> Option<Means> {
+        over_annotators(&self.annotators)
+    }
 }
 
-fn annotators(records: &BTreeMap<String, Record>) -> Vec<Means> {
-    let most = records.values().map(|r| r.scores.annotators.len()).max();
-    (0..most.unwrap_or(0))
-        .map(|annotator| {
-            let of = |r: &'_ Record| r.scores.annotators.get(annotator).cloned();
-            let objects: Vec<_> = records.values().filter_map(of).flatten().collect();
-            let n = objects.len().max(1) as f64;
-            let j = objects.iter().map(|o| o.j).sum::<f64>() / n;
-            let f = objects.iter().map(|o| o.f).sum::<f64>() / n;
-            Means {
-                j,
-                f,
-                jf: (j + f) / 2.0,
-            }
+fn over_annotators(annotators: &[Annotator]) -> Option<Means> {
+    Means::over(annotators.iter().map(|a| a.means))
+}
+
+impl From<ObjectScore> for Means {
+    fn from(object: ObjectScore) -> Self {
+        let ObjectScore { j, f, .. } = object;
+        Self {
+            j: j.mean,
+            f: f.mean,
+            jf: (j.mean + f.mean) / 2.0,
+            stability: Stability {
+                j_recall: j.recall,
+                j_decay: j.decay,
+                f_recall: f.recall,
+                f_decay: f.decay,
+            },
+        }
+    }
+}
+
+impl Means {
+    /// J&F, then mean, recall and decay of J and of F: the columns of the official table.
+    pub fn figures(&self) -> [f64; 7] {
+        let Stability {
+            j_recall,
+            j_decay,
+            f_recall,
+            f_decay,
+        } = self.stability;
+        [
+            self.jf, self.j, j_recall, j_decay, self.f, f_recall, f_decay,
+        ]
+    }
+
+    /// Means of all figures; `None` of nothing.
+    fn over(all: impl Iterator<Item = Self> + Clone) -> Option<Self> {
+        let figure = |figure: fn(&Self) -> f64| mean(all.clone().map(|m| figure(&m)));
+        let (j, f) = (figure(|m| m.j)?, figure(|m| m.f)?);
+        Some(Self {
+            j,
+            f,
+            jf: (j + f) / 2.0,
+            stability: Stability {
+                j_recall: figure(|m| m.stability.j_recall)?,
+                j_decay: figure(|m| m.stability.j_decay)?,
+                f_recall: figure(|m| m.stability.f_recall)?,
+                f_decay: figure(|m| m.stability.f_decay)?,
+            },
         })
-        .collect()
+    }
+}
+
+/// What each annotator's sentences score; nothing where no object is annotated.
+fn annotators(records: &BTreeMap<String, Record>) -> Vec<Annotator> {
+    let most = records.values().map(|r| r.scores.annotators.len()).max();
+    let of = |annotator: usize| {
+        let mut objects = BTreeMap::new();
+        for record in records.values() {
+            let scores = record
+                .scores
+                .annotators
+                .get(annotator)
+                .into_iter()
+                .flatten();
+            for (k, score) in scores.enumerate() {
+                let name = format!("{}_{}", record.video, k + 1);
+                objects.insert(name, Means::from(*score));
+            }
+        }
+        let means = Means::over(objects.values().copied())?;
+        Some(Annotator { means, objects })
+    };
+    (0..most.unwrap_or(0)).filter_map(of).collect()
 }
 
 fn slowest(records: &BTreeMap<String, Record>) -> Vec<Slow> {

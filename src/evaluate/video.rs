@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayView2, ArrayView4, Axis, s};
 use serde::{Deserialize, Serialize};
 
 use super::coco::{Detection, Detections};
-use super::davis::{ANNOTATORS, CHUNK, Unsupervised, merge};
+use super::davis::{ANNOTATORS, CHUNK, ObjectScore, Unsupervised, merge};
 use super::{EvaluateError, Judge, Listener, Pipelines, Prepared, Scored};
 use crate::dataset::{Benchmark, Expression, Video};
 use crate::host::masks::{from_logits_by_way_of, overlap};
@@ -35,17 +35,6 @@ impl From<Benchmark> for Protocol {
             Benchmark::A2dSentences | Benchmark::JhmdbSentences => Self::AnnotatedFrame,
         }
     }
-}
-
-/// An object of Ref-DAVIS by one annotator's sentences, in masks after merging.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ObjectScore {
-    /// The label that pairs with it best.
-    pub label: usize,
-    /// Region similarity.
-    pub j: f64,
-    /// Boundary accuracy.
-    pub f: f64,
 }
 
 /// What a video scores.
@@ -339,15 +328,6 @@ impl<'a> Merging<'a> {
     /// By annotator and object; empty without annotations.
     fn scores(&self) -> Vec<Vec<ObjectScore>> {
         let boards = self.boards.iter().flatten();
-        let scores = boards.map(|board| {
-            let scores = board.scores().into_iter();
-            let scores = scores.map(|(proposal, score)| ObjectScore {
-                label: proposal + 1,
-                j: score.j,
-                f: score.f,
-            });
-            scores.collect()
-        });
-        scores.collect()
+        boards.map(Unsupervised::scores).collect()
     }
 }

@@ -77,9 +77,10 @@ fn input(path: &Path) -> OsString {
 
 /// Every frame of the first video stream that is no cover, once, as a series of PPM pictures. The
 /// clock of one frame a tick is there because ffmpeg would else repeat and drop frames of a video
-/// of varying rate; the options that forbid it have changed their names between versions.
+/// of varying rate; the options that forbid it have changed their names between versions. A tick is an
+/// hour: frames keep how long they last, and ffmpeg 9 repeats one that lasts longer than a tick.
 fn output(selection: &Selection) -> Vec<String> {
-    let line = "-map 0:V:0 -vf settb=1/25,setpts=N -r 25 -f image2pipe -c:v ppm -pix_fmt rgb24";
+    let line = "-map 0:V:0 -vf settb=3600,setpts=N -r 1/3600 -f image2pipe -c:v ppm -pix_fmt rgb24";
     let mut args: Vec<String> = line.split(' ').map(str::to_owned).collect();
     if let Some(frames) = selection.frames {
         let steps = frames

@@ -130,3 +130,25 @@ fn a_whole_data_set_scores_as_the_official_code_says() {
     println!("J {:.6}, F {:.6} over {n} expressions", j / n, f / n);
     assert!((j / n - reference.j).abs() < 1e-6 && (f / n - reference.f).abs() < 1e-6);
 }
+
+#[test]
+fn statistics_are_those_of_the_official_code() {
+    #[derive(serde::Deserialize)]
+    struct Case {
+        values: Vec<f64>,
+        #[serde(flatten)]
+        expected: Statistics,
+    }
+    let text = include_str!("../../tests/fixtures/datasets/statistics.json");
+    let cases: Vec<Case> = serde_json::from_str(text).unwrap();
+    assert!(cases.len() >= 10);
+    for Case { values, expected } in cases {
+        let got = Statistics::of(&values).unwrap();
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        let near = near(got.mean, expected.mean)
+            && near(got.recall, expected.recall)
+            && near(got.decay, expected.decay);
+        assert!(near, "{} frames: {got:?}, {expected:?}", values.len());
+    }
+    assert_eq!(Statistics::of(&[]), None);
+}

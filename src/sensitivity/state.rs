@@ -26,7 +26,7 @@ pub struct Settings {
     /// Structure hashes of the stages' graphs.
     pub graphs: Vec<String>,
     pub precision: Precision,
-    /// SHA-256 of the range table's file, where there is one.
+    /// SHA-256 of the range table, where there is one.
     pub ranges: Option<String>,
     pub stages: Vec<String>,
     pub data: String,

@@ -311,7 +311,7 @@ fn bad_arguments_are_refused() {
     assert!(!out.exists());
     fs::create_dir_all(out.join("Annotations")).unwrap();
     refused(eval(&[]), &["no result of socc"]);
-    // A bundle cannot leave frames out after its backbone.
+    // A bundle of whole clips cannot leave frames out after its backbone.
     let bundle = temp.path().join("bundle");
     let export = args![
         "export",
@@ -337,6 +337,6 @@ fn bad_arguments_are_refused() {
             "-o",
             &other
         ],
-        &["is a bundle", "give the checkpoint"],
+        &["--annotated-frame", "the checkpoint itself"],
     );
 }

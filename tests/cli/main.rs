@@ -1,6 +1,7 @@
 //! The command line, end to end, on the small model and the golden cases in `tests/fixtures`.
 #![allow(clippy::unwrap_used)]
 
+mod annotated_frame;
 mod bad_bundle;
 mod bad_input;
 mod bench;

@@ -55,6 +55,7 @@ class Official:
         spec.loader.exec_module(self.transforms)
         self.davis = importlib.import_module("davis2017.metrics")
         self.evaluation = importlib.import_module("davis2017.evaluation").DAVISEvaluation
+        self.statistics = importlib.import_module("davis2017.utils").db_statistics
         self.postprocess = importlib.import_module("models.postprocessing").A2DSentencesPostProcess()
         self.metrics = importlib.import_module("metrics")
         self.normal = T.Compose([T.ToTensor(), T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
@@ -220,12 +221,28 @@ def davis(code, root):
         merged = np.concatenate([np.full_like(scores[:1], 0.1), scores]).argmax(0).astype(np.uint8)
         for number, label in zip(names, merged):
             save_palette(label, root / "reference_merged" / f"anno_{a}" / "swing" / f"{number}.png")
-        answers = np.stack([merged == k + 1 for k in range(merged.max())]) if merged.max() else np.zeros((0, *truth.shape), bool)
-        j, f = code.evaluation._evaluate_unsupervised(objects, answers, void, ("J", "F"))
-        j, f = float(np.mean(j.mean(1))), float(np.mean(f.mean(1)))
-        annotators.append({"J": j, "F": f, "JF": (j + f) / 2})
-    j, f = (float(np.mean([a[k] for a in annotators])) for k in "JF")
-    save_json({"J": j, "F": f, "JF": (j + f) / 2, "annotators": annotators}, root / "valid.reference.json")
+        annotators.append(davis_figures(code, "swing", objects, merged, void))
+    save_json({**davis_means(annotators), "annotators": annotators}, root / "valid.reference.json")
+
+
+DAVIS_FIGURES = ["J", "J_recall", "J_decay", "F", "F_recall", "F_decay"]
+
+
+def davis_means(scores):
+    """Mean of every figure, and that of J and F."""
+    means = {name: float(np.mean([s[name] for s in scores])) for name in DAVIS_FIGURES}
+    return {**means, "JF": (means["J"] + means["F"]) / 2}
+
+
+def davis_figures(code, video, objects, merged, void):
+    """What the official `eval_davis.py` prints of one annotator's labels, in one video."""
+    answers = [merged == k + 1 for k in range(merged.max())]
+    answers = np.stack(answers) if answers else np.zeros((0, *merged.shape), bool)
+    frames = code.evaluation._evaluate_unsupervised(objects, answers, void, ("J", "F"))
+    rows = [[*code.statistics(j), *code.statistics(f)] for j, f in zip(*frames)]
+    rows = [dict(zip(DAVIS_FIGURES, map(float, row))) for row in rows]
+    named = {f"{video}_{k + 1}": davis_means([row]) for k, row in enumerate(rows)}
+    return {**davis_means(rows), "objects": named}
 
 
 def annotated_frame(code, window, text, truth, image, found):
@@ -360,6 +377,17 @@ def assignments(path):
     save_json(cases, path)
 
 
+def statistics(code, path):
+    """Mean, recall and decay of random values per frame, some of them on the border of 0.5."""
+    random = np.random.default_rng(11)
+    cases = []
+    for frames in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 38, 101, 255):
+        values = random.integers(0, 21, frames) / 20
+        mean, recall, decay = map(float, code.statistics(values))
+        cases.append({"values": values.tolist(), "mean": mean, "recall": recall, "decay": decay})
+    save_json(cases, path)
+
+
 def run_lengths(path):
     """A 5 x 4 mask as pycocotools encodes it."""
     mask = np.zeros((4, 5), np.uint8, order="F")
@@ -377,6 +405,7 @@ def main():
     SETS.mkdir(parents=True)
     run_lengths(SETS / "rle.txt")
     assignments(SETS / "assignment.json")
+    statistics(code, SETS / "statistics.json")
     coco_cases(code, SETS / "coco.json")
     youtube(code, SETS / "ref-youtube-vos")
     mevis(code, SETS / "mevis")

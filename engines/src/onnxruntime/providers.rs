@@ -12,6 +12,7 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::TensorRef;
 use sha2::{Digest, Sha256};
+use socc_exporter::digest::hex;
 use socc_exporter::graph::Graph;
 use socc_exporter::onnx::to_memory;
 use socc_exporter::tensor::{DType, TensorSpec};
@@ -216,8 +217,7 @@ fn fingerprint(source: &ModelSource) -> Result<String, EngineError> {
             }
         }
     }
-    let digest = hash.finalize();
-    Ok(digest.iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 fn hash_file(path: &Path, hash: &mut Sha256) -> Result<(), EngineError> {

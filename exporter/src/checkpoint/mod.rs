@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 pub use error::CheckpointError;
 
-use crate::onnx::hex;
+use crate::digest::hex;
 use crate::tensor::DType;
 
 /// Result of reading.

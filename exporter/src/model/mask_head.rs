@@ -17,7 +17,7 @@ const STRIDE: usize = 4;
 /// to mask logits `[T, M, h, w]` at stride 4.
 pub(super) fn emit(g: &mut Graph, w: &Weights, s: &Shapes) -> Result<()> {
     let (t, c) = (s.request.frames, s.arch.d_model);
-    let m = if s.request.probe {
+    let m = if s.request.all_queries() {
         s.arch.num_queries
     } else {
         1

@@ -67,6 +67,39 @@ pub struct Request {
     pub frames_at_once: NonZeroUsize,
     /// Adds the golden intermediates as outputs, and masks of all queries.
     pub probe: bool,
+    /// What is once per clip and expression takes one frame of the clip, [`Request::kept_frame`], and gives
+    /// the masks of all queries: how single annotated frames are evaluated.
+    pub annotated_frame: bool,
+}
+
+impl Request {
+    /// The only frame of which anything goes on behind the stages that are once per clip, if there is one.
+    pub fn kept_frame(&self) -> Option<usize> {
+        self.annotated_frame.then_some(self.frames / 2)
+    }
+
+    /// Whether there are masks of all queries, or else of the selected one.
+    pub(crate) fn all_queries(&self) -> bool {
+        self.probe || self.annotated_frame
+    }
+
+    /// Frames of the clip that stages of some rate look at.
+    pub fn frames_of(&self, rate: Rate) -> usize {
+        match self.annotated_frame && rate == Rate::ClipExpression {
+            true => 1,
+            false => self.frames,
+        }
+    }
+
+    /// What a stage is built for.
+    fn of(&self, stage: &str, rate: Rate) -> Self {
+        let mut own = *self;
+        own.frames = self.frames_of(rate);
+        if PER_FRAME.contains(&stage) {
+            own.frames = own.frames.min(self.frames_at_once.get());
+        }
+        own
+    }
 }
 
 /// One stage, ready to be written or run.
@@ -135,11 +168,7 @@ pub fn build_stage(
         let reason = format!("there is no stage `{stage}`");
         return Err(ExportError::Request(reason));
     };
-    let mut request = *request;
-    if PER_FRAME.contains(&name) {
-        request.frames = request.frames.min(request.frames_at_once.get());
-    }
-    let shapes = Shapes::new(arch, &request)?;
+    let shapes = Shapes::new(arch, &request.of(name, rate))?;
     let mut graph = Graph::new(name);
     emit(&mut graph, &Weights::new(Arc::clone(checkpoint)), &shapes)?;
     Ok(StageGraph { name, rate, graph })

@@ -17,7 +17,7 @@ const WALK: f32 = 0.5;
 
 /// Queries of all decoder levels `[L, T, Q, C]`, the text feature `[C]` and the references to class
 /// logits `[T, Q, K]`, boxes `[T, Q, 4]`, scores `[Q]`, the selected query `[1]`, and what the mask
-/// head needs of the selected query (of all, with probes): `[T, M, C]` and `[T, M, 2]`.
+/// head needs of the selected query (or of all): `[T, M, C]` and `[T, M, 2]`.
 pub(super) fn emit(g: &mut Graph, w: &Weights, s: &Shapes) -> Result<()> {
     let (t, q, c) = (s.request.frames, s.arch.num_queries, s.arch.d_model);
     let levels = s.arch.transformer.dec_layers;
@@ -84,7 +84,7 @@ fn heads(
         let selected = g.view(selected, &[1])?;
         Ok((scores, selected))
     })?;
-    let (queries, references) = if s.request.probe {
+    let (queries, references) = if s.request.all_queries() {
         (g.identity(fused)?, g.identity(points)?)
     } else {
         (

@@ -13,6 +13,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::graph::{DataError, Graph, GraphError};
 
 pub use read::load;
@@ -149,11 +150,6 @@ pub fn to_memory(graph: &Graph) -> Result<InMemory, OnnxError> {
         vec![(data_name, out.inner)]
     };
     Ok(InMemory { model, external })
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A writer that counts, and hashes what goes to a file.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::hex;
+use crate::digest::hex;
 use crate::graph::Graph;
 
 /// SHA-256 over operators, attributes, names, types and shapes, in hexadecimal: equal for a graph as it is emitted and as

@@ -13,8 +13,8 @@ use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::config::fixtures::official;
 use crate::config::{Architecture, Backbone, SwinConfig, describe};
+use crate::digest::hex;
 use crate::keys::{Widths, audit};
-use crate::onnx::hex;
 use crate::tensor::DType;
 
 const LETTERS: [(Preset, char); 4] = [

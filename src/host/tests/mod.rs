@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use socc_exporter::digest::hex;
 
 /// A file of the host's fixtures.
 pub(crate) fn fixture(path: &str) -> PathBuf {
@@ -27,6 +28,5 @@ pub(crate) fn json<T: DeserializeOwned>(path: &str) -> T {
 
 /// SHA-256 in hexadecimal digits.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }

@@ -51,6 +51,7 @@ fn shapes(levels: usize, frames: usize) -> Shapes {
         deformable: Deformable::default(),
         frames_at_once: FRAMES_AT_ONCE,
         probe: false,
+        annotated_frame: false,
     };
     Shapes::new(&arch, &request).unwrap()
 }
