@@ -19,5 +19,6 @@ mod onnx_check;
 mod precision;
 mod profile;
 mod run;
+mod stream;
 mod support;
 mod trtexec;

@@ -41,8 +41,6 @@ impl Decoder {
         selection: &Selection,
     ) -> Result<Self> {
         let mut program = Command::new("ffmpeg");
-        // What is there is decoded before more is asked for.
-        program.args(["-fflags", "nobuffer"]);
         program.stdin(Stdio::piped());
         let pipe = OsStr::new("pipe:0");
         let mut decoder = Self::start(program, path, pipe, selection, PPM_HINT)?;
