@@ -14,8 +14,7 @@ pub struct RunArgs {
     /// or a video (needs ffmpeg)
     #[arg(long, value_name = "PATH")]
     pub video: PathBuf,
-    /// Take the pictures of a folder in the order of their names while it fills. Of this and of standard input, masks
-    /// come out as their windows are done, each told by a line of OUT/frames.jsonl; result.json marks the end
+    /// Take the pictures of a folder in the order of their names while it fills
     #[arg(long)]
     pub follow: bool,
     /// With --follow, seconds without a new picture after which the video has ended [default: 10]
@@ -24,7 +23,9 @@ pub struct RunArgs {
     /// A sentence that describes one object; may be repeated
     #[arg(short, long = "expression", value_name = "TEXT", required = true)]
     pub expressions: Vec<String>,
-    /// Folder for masks, overlays and result.json
+    /// Folder for masks, overlays and result.json, which get there together at the end. Of a stream (--video - or
+    /// --follow) each gets there when its window is done, told by a line of OUT/frames.jsonl, and result.json marks the
+    /// end
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
     #[command(flatten)]

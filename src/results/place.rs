@@ -55,7 +55,7 @@ impl Place {
     }
 
     /// Where the results are until they are whole.
-    fn new(&self) -> PathBuf {
+    fn making(&self) -> PathBuf {
         self.scratch.path().join("new")
     }
 
@@ -73,7 +73,7 @@ impl Place {
         self.make_folders(expressions)?;
         if self.delivery == Delivery::AsTheyCome {
             create_dir(&self.out)?;
-            let told = self.new().join(FRAMES);
+            let told = self.making().join(FRAMES);
             write_file(&told, |out| out.write_all(header.as_bytes()))?;
             // The header marks the folder as ours; only then does the old mark go.
             self.deliver(&[FRAMES, MASKS, OVERLAYS])?;
@@ -86,7 +86,7 @@ impl Place {
     fn make_folders(&self, expressions: usize) -> Result<()> {
         for kind in [MASKS, OVERLAYS] {
             for k in 0..expressions {
-                create_dir(&self.new().join(kind).join(k.to_string()))?;
+                create_dir(&self.making().join(kind).join(k.to_string()))?;
             }
         }
         Ok(())
@@ -95,7 +95,7 @@ impl Place {
     /// Where a file of the result can be read.
     pub(super) fn path(&self, file: &Path) -> PathBuf {
         match self.delivery {
-            Delivery::Whole => self.new().join(file),
+            Delivery::Whole => self.making().join(file),
             Delivery::AsTheyCome => self.out.join(file),
         }
     }
@@ -105,7 +105,7 @@ impl Place {
     /// # Errors
     /// The system refuses, or `write` does.
     pub(super) fn put(&self, file: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        write(&self.new().join(file))?;
+        write(&self.making().join(file))?;
         match self.delivery {
             Delivery::Whole => Ok(()),
             Delivery::AsTheyCome => self.replace(&[self.step(file)]),
@@ -129,7 +129,7 @@ impl Place {
                 self.remove(&[FRAMES])
             }
             Delivery::Whole => self.replace(&[Move {
-                from: self.new(),
+                from: self.making(),
                 to: self.out.clone(),
                 aside: self.aside().join("none"),
             }]),
@@ -143,7 +143,7 @@ impl Place {
 
     fn step(&self, file: &Path) -> Move {
         Move {
-            from: self.new().join(file),
+            from: self.making().join(file),
             to: self.out.join(file),
             aside: self.aside().join(file),
         }

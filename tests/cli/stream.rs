@@ -293,6 +293,23 @@ fn a_damaged_stream_keeps_its_good_frames() {
     assert!(files(&out).iter().all(|f| !f.contains(".socc")));
 }
 
+/// A clip is all or nothing, even one that is read window by window.
+#[test]
+fn a_clip_with_a_bad_frame_leaves_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let (video, out) = (temp.path().join("video"), temp.path().join("out"));
+    fs::create_dir(&video).unwrap();
+    for i in 0..5 {
+        fs::copy(frame(i), video.join(format!("{i}.png"))).unwrap();
+    }
+    let small = image::RgbImage::new(64, 48);
+    small.save(video.join("5.png")).unwrap();
+    let run = run(&args![model()], &video, &out, &["--window", "2"]);
+    refused(run, &["5.png is 64x48", "160x96"]);
+    assert_eq!(files(temp.path()).len(), 6);
+    assert!(!out.exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_stream_leaves_whole_files() {

@@ -41,6 +41,8 @@ impl Decoder {
         selection: &Selection,
     ) -> Result<Self> {
         let mut program = Command::new("ffmpeg");
+        // Nobody asks for the frame rate, which it would else look for in the first seconds before it decodes any.
+        program.args(["-fpsprobesize", "0"]);
         program.stdin(Stdio::piped());
         let pipe = OsStr::new("pipe:0");
         let mut decoder = Self::start(program, path, pipe, selection, PPM_HINT)?;
@@ -125,7 +127,8 @@ impl Decoder {
             return Err(fail(&self.path, reason));
         }
         // Damage after some frames leaves those; ffmpeg's own players go on as well.
-        if !self.some && !(status.success() && said.is_empty()) {
+        let content = status.success() && said.is_empty();
+        if !self.some && !content {
             return Err(fail(&self.path, format!("ffmpeg says: {line}")));
         }
         Ok(())
@@ -156,12 +159,12 @@ fn url(path: &Path) -> OsString {
     url
 }
 
-/// Every frame of the first video stream that is no cover, once, as a series of PPM pictures. The
-/// clock of one frame a tick is there because ffmpeg would else repeat and drop frames of a video
-/// of varying rate; the options that forbid it have changed their names between versions. Every
-/// picture is handed on at once.
+/// Every frame of the first video stream that is no cover, once, as a series of PPM pictures, each
+/// handed on at once. The clock of one frame a tick is there because ffmpeg would else repeat and drop
+/// frames of a video of varying rate; the options that forbid it have changed their names between
+/// versions. A tick is so long that no frame lasts for two, which would repeat it as well.
 fn output(selection: &Selection) -> Vec<String> {
-    let line = "-map 0:V:0 -vf settb=1/25,setpts=N -r 25 -f image2pipe -c:v ppm -pix_fmt rgb24 \
+    let line = "-map 0:V:0 -vf settb=1000,setpts=N -r 1/1000 -f image2pipe -c:v ppm -pix_fmt rgb24 \
                 -flush_packets 1";
     let mut args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     if let Some(frames) = selection.frames {
