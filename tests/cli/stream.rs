@@ -217,13 +217,13 @@ fn a_folder_is_followed_while_it_fills() {
     put(0);
     let mut more = windows.to_vec();
     more.extend(["--follow", "--idle", "3"]);
-    let child = spawn(run(&source, &camera, &out, &more));
-    put(2);
     // The second one is on its way.
     let whole = fs::read(frame(1)).unwrap();
     let second = camera.join("00001.png");
     let mut half = fs::File::create(&second).unwrap();
     half.write_all(&whole[..whole.len() / 2]).unwrap();
+    let child = spawn(run(&source, &camera, &out, &more));
+    put(2);
     thread::sleep(Duration::from_millis(500));
     assert!(!out.exists());
     half.write_all(&whole[whole.len() / 2..]).unwrap();

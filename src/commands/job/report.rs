@@ -87,7 +87,7 @@ pub struct StageTime {
 }
 
 /// What was found, as a table.
-pub fn answer_table(result: &JobResult) -> Table {
+fn answer_table(result: &JobResult) -> Table {
     let scored = result.expressions.iter().any(|e| e.quality.is_some());
     let headers = ["", "expression", ">query", ">score", ">J&F"];
     let mut table = Table::new(&headers[..if scored { 5 } else { 4 }]);
@@ -104,7 +104,7 @@ pub fn answer_table(result: &JobResult) -> Table {
 }
 
 /// Times as a table.
-pub fn time_table(times: &Times) -> Table {
+fn time_table(times: &Times) -> Table {
     let mut table = Table::new(&["stage", ">runs", ">ms"]);
     let ms = |v: f64| format!("{v:.1}");
     table.row(["load".to_owned(), String::new(), ms(times.load)]);
