@@ -8,6 +8,7 @@ mod eval;
 mod precision;
 mod profile;
 mod roofline;
+mod run;
 mod sensitivity;
 mod window;
 
@@ -28,6 +29,7 @@ pub use eval::{EvalArgs, EvalCommand, EvalMergeArgs, EvalRunArgs};
 pub use precision::PrecisionArgs;
 pub use profile::{ProfileArgs, StageFile};
 pub use roofline::RooflineArgs;
+pub use run::RunArgs;
 pub use sensitivity::SensitivityArgs;
 pub use window::WindowArgs;
 
@@ -268,43 +270,6 @@ pub struct ExportArgs {
     #[arg(long)]
     pub force: bool,
     /// Print the manifest as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args)]
-pub struct RunArgs {
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// A folder of pictures, or a video file (needs ffmpeg)
-    #[arg(long, value_name = "PATH")]
-    pub video: PathBuf,
-    /// A sentence that describes one object; may be repeated
-    #[arg(short, long = "expression", value_name = "TEXT", required = true)]
-    pub expressions: Vec<String>,
-    /// Folder for masks, overlays and result.json
-    #[arg(short, long, value_name = "OUT")]
-    pub output: PathBuf,
-    #[command(flatten)]
-    pub engine: EngineArgs,
-    /// First frame
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub start: usize,
-    /// Take every N-th frame
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub every: usize,
-    /// Frames to take at most [default: all]
-    #[arg(long, value_name = "N")]
-    pub frames: Option<usize>,
-    #[command(flatten)]
-    pub window: WindowArgs,
-    /// Give the model the frames in their own size
-    #[arg(long)]
-    pub no_resize: bool,
-    /// Lowering of deformable attention, where a checkpoint is compiled
-    #[arg(long, value_enum, default_value = "grid-sample")]
-    pub deformable: Lowering,
-    /// Print result.json
     #[arg(long)]
     pub json: bool,
 }

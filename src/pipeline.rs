@@ -21,7 +21,7 @@ use socc_exporter::tensor::TensorSpec;
 pub use answer::{Segmentation, read_f32};
 pub use chunks::{Signature, chunk_runs};
 pub(crate) use one_frame::only_frame;
-pub use windows::{Window, overlapping_windows, window_frames, windows};
+pub use windows::{Cutter, Window, overlapping_windows, window_frames, windows};
 
 /// Tensors by name.
 pub type Values = BTreeMap<String, Tensor>;

@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const STEPS: &str = "{msg:28} {bar:30} {pos}/{len} {elapsed}";
 /// Shape of a bar that counts clips.
 const CLIPS: &str = "{msg:28} {bar:30} {pos}/{len} {per_sec} {eta} left";
+/// Shape of a count of frames.
+const FRAMES: &str = "{msg:28} {spinner} {pos} frames {per_sec} {elapsed}";
 /// Shape of a bar that counts bytes.
 const BYTES: &str = "{msg:28} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
@@ -19,6 +21,11 @@ pub fn steps(len: usize, message: &str) -> ProgressBar {
 /// A sign of life for work of unknown length, with the message that is set on it.
 pub fn spinner() -> ProgressBar {
     bar(0, "", "{spinner} {msg} {elapsed}")
+}
+
+/// Counts frames, of which nobody knows how many will come, with their rate.
+pub fn frames(message: &str) -> ProgressBar {
+    bar(0, message, FRAMES)
 }
 
 /// A bar of `len` clips, with their rate and the time left.

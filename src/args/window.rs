@@ -7,8 +7,8 @@ use socc::source::Source;
 
 #[derive(Args)]
 pub struct WindowArgs {
-    /// Run longer clips in windows of T frames: an approximation, since each window selects anew [default: the
-    /// whole clip at once; a bundle's own frames]
+    /// Run longer clips in windows of T frames, of which only one is held: an approximation, since each window selects
+    /// anew [default: the whole clip at once; a bundle's own frames]
     #[arg(long, value_name = "T")]
     pub window: Option<usize>,
     /// Frames that a window shares with the one before it, as context

@@ -14,7 +14,7 @@ use socc::source::Source;
 
 use super::job::{Job, Sentences, encode, report, since_ms};
 use super::{print, print_json};
-use crate::args::{DemoArgs, Size};
+use crate::args::DemoArgs;
 
 /// The small trained model and its clip.
 static ASSETS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assets/demo");
@@ -47,21 +47,16 @@ pub fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let tokens = encode(&source, &texts)?;
     let load_ms = since_ms(start);
 
-    let reading = Instant::now();
     let clip = Clip::load(&dir.join("clip/frames"), &Selection::default())?;
     let truth = json.expressions.iter();
     let truth = truth.map(|e| masks(&dir.join("clip").join(&e.masks), &clip));
     let truth: Vec<Vec<GrayImage>> = truth.collect::<anyhow::Result<_>>()?;
-    let (width, height) = clip.size();
     let job = Job {
         source: &source,
         engine,
         video: "the clip that comes along".to_owned(),
-        clip: &clip,
-        size: Size {
-            height: height as usize,
-            width: width as usize,
-        },
+        frames: clip.into(),
+        no_resize: true,
         deformable: Default::default(),
         window: None,
         sentences: Sentences {
@@ -70,9 +65,9 @@ pub fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
             truth: &truth,
         },
         out: &args.output,
+        echo: false,
         start,
         load_ms,
-        read_ms: since_ms(reading),
     };
     let result = job.execute()?;
     if args.json {

@@ -1,43 +1,54 @@
-//! A clip with its sentences through a source, and the result folder: what `run` and `demo` share.
+//! Frames with their sentences through a source, and the result folder: what `run` and `demo` share.
+
+mod intake;
+mod passage;
+mod report;
 
 use std::path::Path;
 use std::time::Instant;
 
-use image::{GrayImage, RgbImage};
-use ndarray::{Array4, ArrayView4};
+use anyhow::bail;
+use image::GrayImage;
 use serde::Serialize;
-use socc::host::frames::Clip;
-use socc::host::resize::{frames_tensor, resize};
-use socc::metrics::{Score, score};
+use socc::host::frames::Frames;
+use socc::host::resize::detr_size;
 use socc::pipeline::{Pipeline, Values};
-use socc::results::Results;
-use socc::segment::{Answer, Windowing, segment};
+use socc::results::{Delivery, Results};
+use socc::segment::Windowing;
 use socc::source::Source;
 use socc_engines::Engine;
 use socc_exporter::model::{Deformable, Request, STAGES};
 
-use super::table::Table;
+use super::write;
 use crate::args::Size;
 use crate::progress;
+
+use intake::Intake;
+use passage::Passage;
+
+pub use report::{JobResult, report};
+
+use report::Times;
 
 /// What to do.
 pub struct Job<'a> {
     pub source: &'a Source,
     pub engine: Box<dyn Engine>,
-    /// Where the frames came from.
+    /// Where the frames come from.
     pub video: String,
-    pub clip: &'a Clip,
-    /// Size that the model sees.
-    pub size: Size,
+    pub frames: Frames,
+    /// Gives the model the frames in their own size.
+    pub no_resize: bool,
     pub deformable: Deformable,
-    /// Cuts a longer clip into windows.
+    /// Cuts a longer clip into windows, of which only one is held.
     pub window: Option<Windowing>,
     pub sentences: Sentences<'a>,
     pub out: &'a Path,
-    /// When the command began, and what was spent so far.
+    /// Prints the lines of `frames.jsonl` too, of a stream.
+    pub echo: bool,
+    /// When the command began, and what was spent until the source was open.
     pub start: Instant,
     pub load_ms: f64,
-    pub read_ms: f64,
 }
 
 /// What to look for.
@@ -50,75 +61,16 @@ pub struct Sentences<'a> {
     pub truth: &'a [Vec<GrayImage>],
 }
 
-/// `result.json`.
+/// First line of `frames.jsonl`.
 #[derive(Serialize)]
-pub struct JobResult {
+struct Header<'a> {
     /// Version of socc.
-    pub socc: &'static str,
-    pub source: String,
-    pub engine: String,
-    pub engine_version: String,
-    pub video: String,
-    /// Names of the frames.
-    pub frames: Vec<String>,
+    socc: &'static str,
+    video: &'a str,
+    expressions: &'a [String],
     /// Size of the masks, in pixels.
-    pub height: u32,
-    pub width: u32,
-    /// Size that the model saw, in pixels.
-    pub model_height: usize,
-    pub model_width: usize,
-    pub expressions: Vec<ExpressionResult>,
-    pub times_ms: Times,
-}
-
-#[derive(Serialize)]
-pub struct ExpressionResult {
-    pub text: String,
-    #[serde(flatten)]
-    pub answer: Answer,
-    /// Against the ground truth, where that is known.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub quality: Option<Quality>,
-}
-
-/// Region similarity, boundary accuracy, and their mean.
-#[derive(Clone, Copy, Serialize)]
-pub struct Quality {
-    pub j: f64,
-    pub f: f64,
-    pub jf: f64,
-}
-
-impl From<Score> for Quality {
-    fn from(score: Score) -> Self {
-        Self {
-            j: score.j,
-            f: score.f,
-            jf: score.jf(),
-        }
-    }
-}
-
-/// Where the time went, in milliseconds.
-#[derive(Serialize)]
-pub struct Times {
-    /// Opening the source and compiling the stages.
-    pub load: f64,
-    /// Decoding and resizing frames.
-    pub read: f64,
-    /// Each stage.
-    pub stages: Vec<StageTime>,
-    /// Masks and pictures.
-    pub write: f64,
-    /// From start to end.
-    pub total: f64,
-}
-
-#[derive(Serialize)]
-pub struct StageTime {
-    pub name: String,
-    pub runs: usize,
-    pub total: f64,
+    height: u32,
+    width: u32,
 }
 
 /// Milliseconds since `start`.
@@ -135,113 +87,89 @@ pub fn encode(source: &Source, expressions: &[String]) -> anyhow::Result<Vec<Vec
 }
 
 impl Job<'_> {
-    /// Runs the clip and writes the result folder.
+    /// Runs the frames and writes the result folder.
     pub fn execute(mut self) -> anyhow::Result<JobResult> {
-        let sentences = self.sentences;
-        let mut results = Results::begin(self.out, self.clip, sentences.texts.len())?;
+        let delivery = match self.frames.is_live() {
+            true => Delivery::AsTheyCome,
+            false => Delivery::Whole,
+        };
+        let mut intake = Intake::new(self.frames);
+        let frames = intake.read_ahead(frames_ahead(self.source, self.window))?;
+        let (width, height) = intake.size();
+        let size = model_size(self.source, (width, height), self.no_resize)?;
+        let texts = self.sentences.texts;
+        let mut results = Results::begin(self.out, texts.len(), delivery)?;
+
         let compiling = Instant::now();
-        let request = self.request();
-        let bar = progress::steps(STAGES.len(), "compiling stages");
-        let source = self.source;
-        let mut pipeline = source.compile(self.engine, &request, &mut |_| bar.inc(1))?;
-        bar.finish_and_clear();
+        let mut request = self.source.request(frames, size.height, size.width);
+        if self.source.manifest().is_none() {
+            request.deformable = self.deformable;
+        }
+        let mut pipeline = compile(self.source, self.engine, &request)?;
         self.load_ms += since_ms(compiling);
-        // Only now: an absurd size was refused above.
-        let resizing = Instant::now();
-        let frames = model_frames(self.clip, self.size);
-        self.read_ms += since_ms(resizing);
+
+        let header = results.open(&Header {
+            socc: env!("CARGO_PKG_VERSION"),
+            video: &self.video,
+            expressions: texts,
+            height,
+            width,
+        })?;
+        let echo = header.filter(|_| self.echo);
+        if let Some(header) = &echo {
+            write(header)?;
+        }
+        let passage = Passage::new(results, self.sentences, intake.left(), echo.is_some());
         let overlap = self.window.map_or(0, |w| w.overlap);
-        let (expressions, write) = segment_all(
-            &mut pipeline,
-            frames.view(),
-            sentences,
-            overlap,
-            &mut results,
-        )?;
-        let (width, height) = self.clip.size();
+        let history = delivery == Delivery::Whole;
+        let passed = passage.run(&mut pipeline, &mut intake, size, overlap, history)?;
+        let read = intake.read_ms;
+        let late = intake.finish()?;
         let result = JobResult {
             socc: env!("CARGO_PKG_VERSION"),
             source: self.source.path().display().to_string(),
             engine: pipeline.engine_name().to_owned(),
             engine_version: pipeline.engine_version(),
             video: self.video,
-            frames: self.clip.names.clone(),
+            frame_count: passed.frames,
+            frames: passed.names,
+            late: (!history).then_some(late),
             height,
             width,
-            model_height: self.size.height,
-            model_width: self.size.width,
-            expressions,
+            model_height: size.height,
+            model_width: size.width,
+            expressions: passed.expressions,
             times_ms: Times {
                 load: self.load_ms,
-                read: self.read_ms,
-                stages: stage_times(&pipeline),
-                write,
+                read,
+                stages: passed.stages,
+                write: passed.write_ms,
                 total: since_ms(self.start),
             },
         };
-        results.finish(&result)?;
+        passed.results.finish(&result)?;
         Ok(result)
     }
+}
 
-    /// What to compile for.
-    fn request(&self) -> Request {
-        let most = self.window.map_or(usize::MAX, |w| w.frames);
-        let (frames, size) = (self.clip.frames.len().min(most), self.size);
-        let mut request = self.source.request(frames, size.height, size.width);
-        if self.source.manifest().is_none() {
-            request.deformable = self.deformable;
-        }
-        request
+/// How many frames to read before compiling: what a checkpoint is compiled for, and of a bundle one, for its size.
+fn frames_ahead(source: &Source, window: Option<Windowing>) -> usize {
+    match (source.manifest(), window) {
+        (Some(_), _) => 1,
+        (None, Some(window)) => window.frames,
+        (None, None) => usize::MAX,
     }
 }
 
-/// Runs every sentence, hands what is found to `results`, and gives the answers with the milliseconds that writing
-/// took.
-fn segment_all(
-    pipeline: &mut Pipeline,
-    frames: ArrayView4<u8>,
-    sentences: Sentences<'_>,
-    overlap: usize,
-    results: &mut Results<'_>,
-) -> anyhow::Result<(Vec<ExpressionResult>, f64)> {
-    let Sentences {
-        texts,
-        tokens,
-        truth,
-    } = sentences;
-    let bar = progress::steps(results.frames() * texts.len(), "segmenting");
-    let encoded = encode_texts(pipeline, tokens)?;
-    let mut write = 0.0;
-    let mut masks: Vec<Vec<GrayImage>> = vec![Vec::new(); texts.len()];
-    let answers = segment::<anyhow::Error>(pipeline, frames, &encoded, overlap, &mut |found| {
-        let begin = Instant::now();
-        let mask = results.add(&found)?;
-        if !truth.is_empty() {
-            masks[found.expression].push(mask);
-        }
-        write += since_ms(begin);
-        bar.inc(1);
-        Ok(())
-    })?;
+fn compile(
+    source: &Source,
+    engine: Box<dyn Engine>,
+    request: &Request,
+) -> anyhow::Result<Pipeline> {
+    let bar = progress::steps(STAGES.len(), "compiling stages");
+    let pipeline = source.compile(engine, request, &mut |_| bar.inc(1))?;
     bar.finish_and_clear();
-    let mut expressions = Vec::new();
-    for (k, (text, answer)) in texts.iter().zip(answers).enumerate() {
-        let quality = truth.get(k).map(|t| score(&masks[k], t)).transpose()?;
-        expressions.push(ExpressionResult {
-            text: text.clone(),
-            answer,
-            quality: quality.map(Quality::from),
-        });
-    }
-    Ok((expressions, write))
-}
-
-fn model_frames(clip: &Clip, size: Size) -> Array4<u8> {
-    let resized = clip.frames.iter();
-    let resized: Vec<RgbImage> = resized
-        .map(|f| resize(f, size.width as u32, size.height as u32))
-        .collect();
-    frames_tensor(&resized)
+    Ok(pipeline)
 }
 
 /// Text features of every sentence; equal sentences are encoded once.
@@ -257,54 +185,35 @@ fn encode_texts(pipeline: &mut Pipeline, tokens: &[Vec<i64>]) -> anyhow::Result<
     Ok(texts)
 }
 
-fn stage_times(pipeline: &Pipeline) -> Vec<StageTime> {
-    let times = pipeline.times_ms().into_iter();
-    times
-        .map(|(name, runs)| StageTime {
-            name,
-            runs: runs.len(),
-            total: runs.iter().sum(),
-        })
-        .collect()
-}
-
-/// What was found, as a table.
-pub fn answer_table(result: &JobResult) -> Table {
-    let scored = result.expressions.iter().any(|e| e.quality.is_some());
-    let headers = ["", "expression", ">query", ">score", ">J&F"];
-    let mut table = Table::new(&headers[..if scored { 5 } else { 4 }]);
-    for (k, expression) in result.expressions.iter().enumerate() {
-        let answer = &expression.answer;
-        let score = answer.scores.get(answer.selected_query);
-        let score = score.map_or(String::new(), |s| format!("{s:.3}"));
-        let jf = expression.quality.map(|q| format!("{:.3}", q.jf));
-        let query = answer.selected_query.to_string();
-        let text = expression.text.clone();
-        table.row([k.to_string(), text, query, score, jf.unwrap_or_default()]);
+/// Size that the model sees: a bundle's own, else by the official rule, or the frames' own.
+fn model_size(
+    source: &Source,
+    (width, height): (u32, u32),
+    no_resize: bool,
+) -> anyhow::Result<Size> {
+    let size = |(width, height): (u32, u32)| Size {
+        height: height as usize,
+        width: width as usize,
+    };
+    let own = size((width, height));
+    if let Some(manifest) = source.manifest() {
+        let fixed = Size {
+            height: manifest.height,
+            width: manifest.width,
+        };
+        if no_resize && own != fixed {
+            bail!(
+                "the frames are {height}x{width} and the bundle takes {}x{}; drop --no-resize, or export with --size {height}x{width}",
+                fixed.height,
+                fixed.width
+            );
+        }
+        return Ok(fixed);
     }
-    table
-}
-
-/// Times as a table.
-pub fn time_table(times: &Times) -> Table {
-    let mut table = Table::new(&["stage", ">runs", ">ms"]);
-    let ms = |v: f64| format!("{v:.1}");
-    table.row(["load".to_owned(), String::new(), ms(times.load)]);
-    table.row(["read frames".to_owned(), String::new(), ms(times.read)]);
-    for stage in &times.stages {
-        table.row([stage.name.clone(), stage.runs.to_string(), ms(stage.total)]);
+    if no_resize {
+        return Ok(own);
     }
-    table.row(["write results".to_owned(), String::new(), ms(times.write)]);
-    table.row(["in all".to_owned(), String::new(), ms(times.total)]);
-    table
-}
-
-/// Both tables and where the files are.
-pub fn report(result: &JobResult, out: &Path) -> String {
-    format!(
-        "{}\n{}\nmasks, overlays, animation.gif and result.json are in {}\n",
-        answer_table(result).render(),
-        time_table(&result.times_ms).render(),
-        out.display()
-    )
+    let facts = source.facts();
+    let (short, long) = (facts.eval_short_size, facts.eval_max_size);
+    Ok(size(detr_size(width, height, short, long)))
 }

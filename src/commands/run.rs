@@ -1,52 +1,99 @@
 //! `socc run`.
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use socc::host::frames::{Clip, Selection};
-use socc::host::resize::detr_size;
-use socc::source::Source;
+use socc::host::frames::{Frames, Selection};
 
 use super::job::{Job, Sentences, encode, report, since_ms};
 use super::{print, print_json};
-use crate::args::{RunArgs, Size};
+use crate::args::RunArgs;
+
+/// What `--video` calls standard input.
+const PIPE: &str = "-";
+/// Seconds without a new picture after which a folder is taken to be full.
+const IDLE_S: f64 = 10.0;
 
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
+    check_video(args)?;
+    let idle = idle(args)?;
     let selection = selection(args)?;
     let engine = args.engine.open()?;
     let source = args.source.open()?;
     source.check_whole_clips()?;
     let tokens = encode(&source, &args.expressions)?;
+    let window = args.window.windowing(&source)?;
     let load_ms = since_ms(start);
-    let reading = Instant::now();
-    let clip = Clip::load(&args.video, &selection)?;
+    let frames = frames(args, &selection, idle)?;
+    let live = frames.is_live();
     let job = Job {
         source: &source,
         engine,
         video: args.video.display().to_string(),
-        size: model_size(&source, &clip, args.no_resize)?,
-        clip: &clip,
+        frames,
+        no_resize: args.no_resize,
         deformable: args.deformable.into(),
-        window: args.window.windowing(&source)?,
+        window,
         sentences: Sentences {
             texts: &args.expressions,
             tokens: &tokens,
             truth: &[],
         },
         out: &args.output,
+        echo: args.json,
         start,
         load_ms,
-        read_ms: since_ms(reading),
     };
     let result = job.execute()?;
-    if args.json {
-        print_json(&result)?;
-    } else {
-        print(&report(&result, &args.output))?;
+    match (args.json, live) {
+        (false, _) => print(&report(&result, &args.output))?,
+        (true, false) => print_json(&result)?,
+        // Its lines were printed as they came.
+        (true, true) => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses options that do not go together, before anything is opened.
+fn check_video(args: &RunArgs) -> anyhow::Result<()> {
+    let pipe = is_pipe(args);
+    if pipe && args.follow {
+        bail!("--follow watches a folder and --video {PIPE} is standard input; give one of them");
+    }
+    if pipe && io::stdin().is_terminal() {
+        bail!(
+            "--video {PIPE} reads a video from standard input, which is a terminal; pipe one into socc"
+        );
+    }
+    Ok(())
+}
+
+fn is_pipe(args: &RunArgs) -> bool {
+    args.video.as_os_str() == PIPE
+}
+
+/// How long a folder that is followed may stay as it is.
+fn idle(args: &RunArgs) -> anyhow::Result<Duration> {
+    if args.idle.is_some() && !args.follow {
+        bail!("--idle ends --follow, which is not given; add it, or leave --idle out");
+    }
+    let seconds = args.idle.unwrap_or(IDLE_S);
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(idle) => Ok(idle),
+        Err(_) => bail!("--idle is {seconds}; give a number of seconds from 0 on"),
+    }
+}
+
+fn frames(args: &RunArgs, selection: &Selection, idle: Duration) -> anyhow::Result<Frames> {
+    let frames = match (is_pipe(args), args.follow) {
+        (true, _) => Frames::pipe(io::stdin(), selection),
+        (false, true) => Frames::follow(&args.video, selection, idle),
+        (false, false) => Frames::open(&args.video, selection),
+    };
+    Ok(frames?)
 }
 
 fn selection(args: &RunArgs) -> anyhow::Result<Selection> {
@@ -61,34 +108,4 @@ fn selection(args: &RunArgs) -> anyhow::Result<Selection> {
         every: args.every,
         frames: args.frames,
     })
-}
-
-/// Size that the model sees: a bundle's own, else by the official rule, or the frames' own.
-fn model_size(source: &Source, clip: &Clip, no_resize: bool) -> anyhow::Result<Size> {
-    let (width, height) = clip.size();
-    let size = |(width, height): (u32, u32)| Size {
-        height: height as usize,
-        width: width as usize,
-    };
-    let own = size((width, height));
-    if let Some(manifest) = source.manifest() {
-        let fixed = Size {
-            height: manifest.height,
-            width: manifest.width,
-        };
-        if no_resize && own != fixed {
-            bail!(
-                "the frames are {height}x{width} and the bundle takes {}x{}; drop --no-resize, or export with --size {height}x{width}",
-                fixed.height,
-                fixed.width
-            );
-        }
-        return Ok(fixed);
-    }
-    if no_resize {
-        return Ok(own);
-    }
-    let facts = source.facts();
-    let (short, long) = (facts.eval_short_size, facts.eval_max_size);
-    Ok(size(detr_size(width, height, short, long)))
 }

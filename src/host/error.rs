@@ -60,6 +60,12 @@ pub enum HostError {
         /// Its height.
         got_height: u32,
     },
+    /// What is to be watched is no folder.
+    #[error("{path} is a file, which does not fill as a folder does; leave --follow out")]
+    NoFolder {
+        /// The file.
+        path: PathBuf,
+    },
     /// No frame is left to run on.
     #[error("{path} gives no frames: {reason}")]
     NoFrames {

@@ -9,6 +9,5 @@ pub mod resize;
 #[cfg(test)]
 mod tests;
 pub mod tokenizer;
-mod video;
 
 pub use error::{HostError, Result};

@@ -77,33 +77,36 @@ pub fn write_png(path: &Path, image: impl Into<DynamicImage>) -> Result<()> {
     write_file(path, |out| out.write_all(bytes.get_ref()))
 }
 
-/// Writes an endless GIF: frame `i` shows picture `i` of every column, side by side, made smaller
-/// where the whole would be wider than 1280 pixels or a column wider than 640.
+/// Writes an endless GIF of frames, each a row of pictures side by side, made smaller where the whole would be wider
+/// than 1280 pixels or a picture wider than 640. One row is held at a time.
 ///
 /// # Errors
-/// There are no pictures, the folder cannot be written, or encoding fails.
-pub fn write_animation(path: &Path, columns: &[Vec<RgbImage>]) -> Result<()> {
+/// There are no pictures, one cannot be had, the folder cannot be written, or encoding fails.
+pub fn write_animation(
+    path: &Path,
+    rows: impl IntoIterator<Item = Result<Vec<RgbImage>>>,
+) -> Result<()> {
     let fail = |reason: String| HostError::Encode {
         path: path.to_owned(),
         reason,
     };
     let encode = |e: image::ImageError| fail(e.to_string());
-    let frames = columns.iter().map(Vec::len).min().unwrap_or(0);
-    if frames == 0 {
-        return Err(fail("there are no frames to show".to_owned()));
-    }
-    let most = column_width(columns.len());
     let mut bytes = Vec::new();
     {
         let mut gif = GifEncoder::new_with_speed(&mut bytes, 10);
         gif.set_repeat(Repeat::Infinite).map_err(encode)?;
-        for i in 0..frames {
-            let row: Vec<RgbImage> = columns.iter().map(|c| fitted(&c[i], most)).collect();
+        for row in rows {
+            let row = row?;
+            let most = column_width(row.len());
+            let row: Vec<RgbImage> = row.iter().map(|p| fitted(p, most)).collect();
             let picture = DynamicImage::from(side_by_side(&row)).into_rgba8();
             let delay = Delay::from_numer_denom_ms(FRAME_MS, 1);
             let frame = Frame::from_parts(picture, 0, 0, delay);
             gif.encode_frame(frame).map_err(encode)?;
         }
+    }
+    if bytes.is_empty() {
+        return Err(fail("there are no frames to show".to_owned()));
     }
     write_file(path, |out| out.write_all(&bytes))
 }

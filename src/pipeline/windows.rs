@@ -1,6 +1,10 @@
 //! Long videos in windows of as many frames as the graphs take.
 
-use ndarray::{Array4, ArrayView4, Axis, concatenate, s};
+use std::collections::VecDeque;
+
+use ndarray::{Array3, Array4, ArrayView4, Axis, concatenate, s};
+
+use super::{PipelineError, Result};
 
 /// Frames `start..start + len` that a window answers for, and where they lie within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,78 @@ pub fn window_frames(frames: ArrayView4<u8>, window: Window, length: usize) -> A
     taken
 }
 
+/// Cuts frames into the windows of [`overlapping_windows`] as they come, without knowing how many there will be.
+/// It holds as many as a window has.
+#[derive(Debug)]
+pub struct Cutter {
+    length: usize,
+    step: usize,
+    /// The last frames, at most `length`.
+    held: VecDeque<Array3<u8>>,
+    seen: usize,
+    answered: usize,
+}
+
+impl Cutter {
+    /// Windows of `length` frames that each begin `overlap` frames before the first that they answer for.
+    pub fn new(length: usize, overlap: usize) -> Self {
+        let length = length.max(1);
+        Self {
+            length,
+            step: length - overlap.min(length - 1),
+            held: VecDeque::new(),
+            seen: 0,
+            answered: 0,
+        }
+    }
+
+    /// Adds a frame `[3, H, W]` and gives the window that it completes, with its frames `[length, 3, H, W]`.
+    ///
+    /// # Errors
+    /// The frame has another shape than those before it.
+    pub fn push(&mut self, frame: Array3<u8>) -> Result<Option<(Window, Array4<u8>)>> {
+        if self.held.back().is_some_and(|f| f.dim() != frame.dim()) {
+            return Err(PipelineError::Shape {
+                tensor: "frames".to_owned(),
+                got: frame.shape().to_vec(),
+            });
+        }
+        if self.held.len() == self.length {
+            self.held.pop_front();
+        }
+        self.held.push_back(frame);
+        self.seen += 1;
+        let own = match self.answered {
+            0 => self.length,
+            _ => self.step,
+        };
+        let complete = self.seen - self.answered == own;
+        Ok(complete.then(|| self.cut()))
+    }
+
+    /// The last window, where frames are left that none answered for: moved back so that it ends with them, or
+    /// completed by the last one.
+    pub fn finish(mut self) -> Option<(Window, Array4<u8>)> {
+        (self.seen > self.answered).then(|| self.cut())
+    }
+
+    fn cut(&mut self) -> (Window, Array4<u8>) {
+        let window = Window {
+            first: self.seen.saturating_sub(self.length),
+            start: self.answered,
+            len: self.seen - self.answered,
+        };
+        self.answered = self.seen;
+        let (channels, height, width) = self.held.back().map_or((0, 0, 0), |f| f.dim());
+        let mut frames = Array4::zeros((self.length, channels, height, width));
+        let last = self.held.len().saturating_sub(1);
+        for (i, mut slot) in frames.outer_iter_mut().enumerate() {
+            slot.assign(&self.held[i.min(last)]);
+        }
+        (window, frames)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +163,38 @@ mod tests {
             }
             assert_eq!(next, total);
         }
+    }
+
+    #[test]
+    fn frames_that_come_one_by_one_are_cut_alike() {
+        for total in 1..25usize {
+            let all =
+                Array4::from_shape_fn((total, 3, 1, 2), |(t, c, _, x)| (t * 6 + c * 2 + x) as u8);
+            for (length, overlap) in [(1, 0), (4, 0), (4, 1), (4, 3), (8, 4), (8, 100), (30, 2)] {
+                let mut cutter = Cutter::new(length, overlap);
+                let mut got = Vec::new();
+                for (i, frame) in all.outer_iter().enumerate() {
+                    let cut = cutter.push(frame.to_owned()).unwrap();
+                    // As soon as it can be, with the last frame that it needs.
+                    assert!(cut.iter().all(|(w, _)| w.start + w.len == i + 1));
+                    assert!(cutter.held.len() <= length);
+                    got.extend(cut);
+                }
+                got.extend(cutter.finish());
+                let windows = overlapping_windows(total, length, overlap);
+                assert_eq!(got.len(), windows.len());
+                for ((window, frames), expected) in got.into_iter().zip(windows) {
+                    assert_eq!(window, expected, "{total} in {length} by {overlap}");
+                    assert_eq!(frames, window_frames(all.view(), expected, length));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frames_of_two_shapes_are_refused() {
+        let mut cutter = Cutter::new(4, 0);
+        cutter.push(Array3::zeros((3, 2, 2))).unwrap();
+        assert!(cutter.push(Array3::zeros((3, 2, 1))).is_err());
     }
 }

@@ -20,5 +20,6 @@ mod onnx_check;
 mod precision;
 mod profile;
 mod run;
+mod stream;
 mod support;
 mod trtexec;

@@ -5,7 +5,7 @@ use image::codecs::gif::GifDecoder;
 use image::{AnimationDecoder, GrayImage, ImageDecoder, Luma, Rgb, RgbImage};
 
 use crate::host::frames::picture;
-use crate::host::{HostError, output, overlay};
+use crate::host::{HostError, Result, output, overlay};
 
 const GREY: Rgb<u8> = Rgb([100; 3]);
 
@@ -67,6 +67,11 @@ fn masks_of_another_size_are_no_panic() {
     overlay::draw(&RgbImage::new(0, 0), &mask(6, 5), Some([0.5; 4]), 3);
 }
 
+fn rows(columns: &[Vec<RgbImage>]) -> impl Iterator<Item = Result<Vec<RgbImage>>> {
+    let frames = columns.first().map_or(0, Vec::len);
+    (0..frames).map(|i| Ok(columns.iter().map(|c| c[i].clone()).collect()))
+}
+
 #[test]
 fn animations_are_endless_and_of_a_handy_size() {
     let folder = tempfile::tempdir().unwrap();
@@ -82,7 +87,7 @@ fn animations_are_endless_and_of_a_handy_size() {
         (vec![column(1280, 720, 3); 3], (1280, 238)),
         (vec![column(4, 3000, 3); 400], (1996, 750)),
     ] {
-        output::write_animation(&path, &columns).unwrap();
+        output::write_animation(&path, rows(&columns)).unwrap();
         let decoder = GifDecoder::new(BufReader::new(File::open(&path).unwrap())).unwrap();
         assert_eq!(decoder.dimensions(), size);
         let frames = decoder.into_frames().collect_frames().unwrap();
@@ -92,7 +97,7 @@ fn animations_are_endless_and_of_a_handy_size() {
         assert!(red.abs_diff(180) <= 4, "{red}");
     }
     for none in [vec![], vec![column(4, 4, 0)]] {
-        let error = output::write_animation(&path, &none).unwrap_err();
+        let error = output::write_animation(&path, rows(&none)).unwrap_err();
         assert!(matches!(error, HostError::Encode { .. }), "{error:?}");
     }
 }
