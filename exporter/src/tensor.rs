@@ -101,6 +101,14 @@ pub struct TensorSpec {
     pub shape: Vec<Dim>,
 }
 
+impl TensorSpec {
+    /// Bytes of the elements along the axes that the graph fixes.
+    pub fn fixed_bytes(&self) -> usize {
+        let lengths = self.shape.iter().filter_map(Dim::fixed);
+        lengths.fold(self.dtype.size_bytes(), usize::saturating_mul)
+    }
+}
+
 impl fmt::Display for TensorSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} [", self.name, self.dtype)?;

@@ -1,6 +1,8 @@
 //! Stages that look at one frame at a time, compiled for fewer frames than the clip has: they run chunk by
 //! chunk, and only their inputs and outputs are as long as the clip.
 
+use std::borrow::Cow;
+
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
 use socc_engines::{Engine, HostTensor, Tensor, host};
 use socc_exporter::graph::Graph;
@@ -77,10 +79,17 @@ impl Signature<'_> {
             return run(inputs);
         };
         let mut joined = Joined::new(self.outputs, chunk, frames);
+        // To the host once, not once for every chunk.
+        let whole = inputs.iter().zip(self.inputs);
+        let whole = whole.map(|(tensor, spec)| match frame_axis(&spec.name) {
+            Some(axis) => Ok(Operand::Frames(host(tensor)?, axis)),
+            None => Ok(Operand::Whole(tensor.clone())),
+        });
+        let whole = whole.collect::<Result<Vec<_>>>()?;
         for window in windows(frames, chunk) {
-            let taken = inputs.iter().zip(self.inputs);
+            let taken = whole.iter().zip(self.inputs);
             let taken =
-                taken.map(|(tensor, spec)| cut(engine, spec, tensor, window, (chunk, frames)));
+                taken.map(|(operand, spec)| operand.cut(engine, spec, window, (chunk, frames)));
             let results = run(&taken.collect::<Result<Vec<_>>>()?)?;
             joined.add(window, &results)?;
         }
@@ -88,25 +97,35 @@ impl Signature<'_> {
     }
 }
 
-/// The frames of a window of `chunk` out of `frames`, of a tensor that has frames.
-fn cut(
-    engine: &dyn Engine,
-    spec: &TensorSpec,
-    tensor: &Tensor,
-    window: Window,
-    (chunk, frames): (usize, usize),
-) -> Result<Tensor> {
-    let Some(axis) = frame_axis(&spec.name) else {
-        return Ok(tensor.clone());
-    };
-    let whole = host(tensor)?;
-    let values = whole.as_f32()?;
-    if values.shape().get(axis) != Some(&frames) {
-        return Err(wrong(spec, values.shape()));
+/// What a stage takes, of all frames.
+enum Operand<'a> {
+    /// Values with an axis that counts frames.
+    Frames(Cow<'a, HostTensor>, usize),
+    /// Values without one.
+    Whole(Tensor),
+}
+
+impl Operand<'_> {
+    /// The frames of a window of `chunk` out of `frames`.
+    fn cut(
+        &self,
+        engine: &dyn Engine,
+        spec: &TensorSpec,
+        window: Window,
+        (chunk, frames): (usize, usize),
+    ) -> Result<Tensor> {
+        let (whole, axis) = match self {
+            Self::Frames(whole, axis) => (whole, *axis),
+            Self::Whole(tensor) => return Ok(tensor.clone()),
+        };
+        let values = whole.as_f32()?;
+        if values.shape().get(axis) != Some(&frames) {
+            return Err(wrong(spec, values.shape()));
+        }
+        let range = Slice::from(window.first..window.first + chunk);
+        let part = values.slice_axis(Axis(axis), range).to_owned();
+        Ok(engine.upload(HostTensor::F32(part))?)
     }
-    let range = Slice::from(window.first..window.first + chunk);
-    let part = values.slice_axis(Axis(axis), range).to_owned();
-    Ok(engine.upload(HostTensor::F32(part))?)
 }
 
 /// Outputs that grow chunk by chunk.

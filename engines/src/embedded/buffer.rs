@@ -37,6 +37,18 @@ impl RtenBuffer {
         }
     }
 
+    /// The value as a host tensor, without a copy where rten's type is the declared one.
+    pub(super) fn into_host(self) -> Result<HostTensor, EngineError> {
+        match self.value {
+            Value::FloatTensor(tensor) => {
+                let shape = tensor.shape().to_vec();
+                let values = ArrayD::from_shape_vec(shape, tensor.into_data());
+                values.map(HostTensor::F32).map_err(failed)
+            }
+            _ => self.to_host(),
+        }
+    }
+
     /// The value, borrowed, as an input of another stage.
     pub(super) fn view(&self) -> ValueView<'_> {
         self.value.as_view()
@@ -74,8 +86,12 @@ impl Buffer for RtenBuffer {
 
 fn array<T: Clone>(view: TensorView<'_, T>) -> Result<ArrayD<T>, EngineError> {
     let shape = view.shape().to_vec();
-    ArrayD::from_shape_vec(shape, view.to_vec()).map_err(|e| EngineError::Download {
+    ArrayD::from_shape_vec(shape, view.to_vec()).map_err(failed)
+}
+
+fn failed(error: ndarray::ShapeError) -> EngineError {
+    EngineError::Download {
         engine: NAME,
-        detail: e.to_string(),
-    })
+        detail: error.to_string(),
+    }
 }

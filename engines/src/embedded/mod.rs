@@ -5,12 +5,16 @@
 //! in convolutions, no float16 and no GroupNormalization.
 
 mod buffer;
+mod pieces;
 mod profile;
 mod stage;
 
+use std::fs;
 use std::sync::Arc;
 
 use rten::{Model, ModelOptions, ThreadPool};
+
+use socc_exporter::onnx::Flow;
 
 use crate::check;
 use crate::engine::{Engine, ModelSource, Options, Stage, StageModel};
@@ -66,6 +70,7 @@ impl Engine for Embedded {
             outputs,
             source,
         } = model;
+        let flow = flow(&source);
         let loaded = check::guard(NAME, &name, "loading", || {
             load(source).map_err(|e| EngineError::Load {
                 engine: NAME,
@@ -73,8 +78,16 @@ impl Engine for Embedded {
                 detail: e.to_string(),
             })
         })?;
-        let stage = EmbeddedStage::new(name, inputs, outputs, loaded, self.pool.clone())?;
+        let stage = EmbeddedStage::new(name, inputs, outputs, loaded, flow, self.pool.clone())?;
         Ok(Box::new(stage.profiled(self.profile)))
+    }
+}
+
+/// How the graph's values flow; what cannot be read is told by [`load`].
+fn flow(source: &ModelSource) -> Option<Flow> {
+    match source {
+        ModelSource::File(path) => Flow::read(&fs::read(path).ok()?),
+        ModelSource::Memory { model, .. } => Flow::read(model),
     }
 }
 

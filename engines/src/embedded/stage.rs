@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ndarray::{ArrayBase, Data, IxDyn};
 use rten::{Model, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueView};
 use rten_tensor::{Tensor as RtenTensor, TensorView};
+use socc_exporter::onnx::Flow;
 use socc_exporter::tensor::TensorSpec;
 
 use crate::check::{self, Symbols};
@@ -14,6 +15,7 @@ use crate::tensor::{HostTensor, Tensor};
 
 use super::NAME;
 use super::buffer::RtenBuffer;
+use super::pieces::Pieces;
 use super::profile::Profile;
 
 /// A stage that rten runs.
@@ -24,6 +26,8 @@ pub(super) struct EmbeddedStage {
     model: Model,
     input_ids: Vec<NodeId>,
     output_ids: Vec<NodeId>,
+    /// Of a graph that runs in pieces.
+    pieces: Option<Pieces>,
     pool: Option<Arc<ThreadPool>>,
     /// Times of the operators, where they are taken.
     profile: Option<Profile>,
@@ -36,14 +40,17 @@ impl EmbeddedStage {
         inputs: Vec<TensorSpec>,
         outputs: Vec<TensorSpec>,
         model: Model,
+        flow: Option<Flow>,
         pool: Option<Arc<ThreadPool>>,
     ) -> Result<Self, EngineError> {
         let input_ids = ids(&name, "input", &inputs, &model, model.input_ids())?;
         let output_ids = ids(&name, "output", &outputs, &model, model.output_ids())?;
+        let pieces = flow.and_then(|flow| Pieces::new(&flow, &model, &output_ids));
         Ok(Self {
             name,
             inputs,
             outputs,
+            pieces,
             model,
             input_ids,
             output_ids,
@@ -82,9 +89,12 @@ impl EmbeddedStage {
             .with_thread_pool(self.pool.clone())
             .with_verbose(self.profile.is_some());
         let run = || {
-            self.model
-                .run(values, &self.output_ids, Some(options))
-                .map_err(|e| self.failed(e.to_string()))
+            let (model, outputs) = (&self.model, &self.output_ids);
+            let values = match &self.pieces {
+                Some(pieces) => pieces.run(model, &values, outputs, &options),
+                None => model.run(values, outputs, Some(options)),
+            };
+            values.map_err(|e| self.failed(e.to_string()))
         };
         match &self.profile {
             None => run(),
@@ -142,6 +152,10 @@ impl Stage for EmbeddedStage {
             .into_iter()
             .zip(&self.outputs)
             .map(|(value, spec)| match RtenBuffer::new(value, spec.dtype) {
+                // A long clip's tensors are cut on the host, which is not to copy them first.
+                Ok(buffer) if self.pieces.is_some() => {
+                    buffer.into_host().map(|t| Arc::new(t) as Tensor)
+                }
                 Ok(buffer) => Ok(Arc::new(buffer) as Tensor),
                 Err(got) => Err(EngineError::DType {
                     stage: self.name.clone(),

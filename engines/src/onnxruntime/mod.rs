@@ -39,6 +39,10 @@ use stage::OrtStage;
 /// Name of this engine on the CPU.
 pub const NAME: &str = Provider::Cpu.engine();
 
+/// Inputs and outputs of a stage from which on memory counts for more than time: about 50 frames of 360x640 pixels
+/// at full size.
+const LARGE_BYTES: usize = 512 << 20;
+
 /// Environment variable that ONNX Runtime reads when it starts.
 const TELEMETRY_OFF: &str = "ORT_DISABLE_TELEMETRY";
 
@@ -110,9 +114,16 @@ impl OnnxRuntime {
     }
 
     /// What the provider is told about a stage.
-    fn setting(&self, inputs: &[TensorSpec], source: &ModelSource) -> Result<Setting, EngineError> {
+    fn setting(
+        &self,
+        inputs: &[TensorSpec],
+        outputs: &[TensorSpec],
+        source: &ModelSource,
+    ) -> Result<Setting, EngineError> {
+        let bytes = inputs.iter().chain(outputs).map(TensorSpec::fixed_bytes);
         let mut setting = Setting {
             device: self.device,
+            is_large: bytes.fold(0, usize::saturating_add) >= LARGE_BYTES,
             ..Setting::default()
         };
         if self.provider == Provider::TensorRt {
@@ -170,7 +181,7 @@ impl Engine for OnnxRuntime {
     fn compile(&self, model: StageModel) -> Result<Box<dyn Stage>, EngineError> {
         check::model(&model)?;
         let engine = self.provider.engine();
-        let setting = self.setting(&model.inputs, &model.source)?;
+        let setting = self.setting(&model.inputs, &model.outputs, &model.source)?;
         let StageModel {
             name,
             inputs,

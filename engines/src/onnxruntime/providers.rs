@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ort::ep::{CUDA, ExecutionProviderDispatch, TensorRT};
+use ort::ep::{CPU, CUDA, ExecutionProviderDispatch, TensorRT};
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::TensorRef;
@@ -84,6 +84,9 @@ pub(super) struct Setting {
     pub(super) profile: Option<[String; 3]>,
     /// Whether the graph is quantised, of TensorRT.
     pub(super) is_quantised: bool,
+    /// Whether what a run leaves goes back to the system, of the CPU: kept for the next run, it makes that a third
+    /// faster and holds the most that any run has needed.
+    pub(super) is_large: bool,
 }
 
 /// Makes sessions compute at `provider`, and nowhere else.
@@ -93,6 +96,11 @@ pub(super) fn register(
     builder: SessionBuilder,
 ) -> ort::Result<SessionBuilder> {
     let providers: Vec<ExecutionProviderDispatch> = match provider {
+        Provider::Cpu if setting.is_large => {
+            let cpu = CPU::default().with_arena_allocator(false).build();
+            let builder = builder.with_execution_providers([cpu])?;
+            return Ok(builder.with_memory_pattern(false)?);
+        }
         Provider::Cpu => return Ok(builder),
         Provider::Cuda => vec![cuda(setting)],
         Provider::TensorRt => vec![tensorrt(setting), cuda(setting)],

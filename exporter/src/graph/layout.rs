@@ -3,6 +3,9 @@
 use super::{Attribute, Graph, Result, Value};
 use crate::tensor::{DType, Dim};
 
+/// Scope of the nodes through which one part of a graph waits for another.
+pub const WAITING: &str = "after";
+
 impl Graph {
     /// Row-major reshape. A symbolic axis may stay as one axis of the same name.
     pub fn reshape(&mut self, x: Value, shape: &[Dim]) -> Result {
@@ -116,23 +119,25 @@ impl Graph {
 
     /// `x`, on which nothing can begin before `done` is computed: engines choose their own order among nodes
     /// that do not depend on each other, and begin all long chains at once where one after the other needs
-    /// less memory.
+    /// less memory. The nodes are in a scope called [`WAITING`].
     pub fn after(&mut self, x: Value, done: Value) -> Result {
-        let shape = self.shape(x).to_vec();
-        let Some(rows) = shape.first().and_then(Dim::fixed) else {
-            return self.refuse("Concat", &[x, done], "rows must be known".to_owned());
-        };
-        let mut element = done;
-        for axis in 0..self.shape(done).len() {
-            element = self.slice(element, axis, 0, 1)?;
-        }
-        let fixed = shape[1..].iter().map(|d| d.fixed().unwrap_or(1));
-        let row: Vec<usize> = [1].into_iter().chain(fixed).collect();
-        let element = self.view(element, &vec![1; row.len()])?;
-        // One row more, and off again: no optimisation sees through that.
-        let row = self.expand(element, &row)?;
-        let longer = self.concat(&[x, row], 0)?;
-        self.slice(longer, 0, 0, rows)
+        self.scoped(WAITING, |g| {
+            let shape = g.shape(x).to_vec();
+            let Some(rows) = shape.first().and_then(Dim::fixed) else {
+                return g.refuse("Concat", &[x, done], "rows must be known".to_owned());
+            };
+            let mut element = done;
+            for axis in 0..g.shape(done).len() {
+                element = g.slice(element, axis, 0, 1)?;
+            }
+            let fixed = shape[1..].iter().map(|d| d.fixed().unwrap_or(1));
+            let row: Vec<usize> = [1].into_iter().chain(fixed).collect();
+            let element = g.view(element, &vec![1; row.len()])?;
+            // One row more, and off again: no optimisation sees through that.
+            let row = g.expand(element, &row)?;
+            let longer = g.concat(&[x, row], 0)?;
+            g.slice(longer, 0, 0, rows)
+        })
     }
 
     /// Entries of `x` along `axis` at the positions in `indices` (int64).

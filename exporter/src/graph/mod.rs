@@ -21,6 +21,7 @@ use std::sync::Arc;
 pub(crate) use arithmetic::dtype_of_onnx;
 pub use arithmetic::onnx_dtype;
 pub use data::{Data, DataError, Initializer};
+pub use layout::WAITING;
 pub use naming::is_within;
 pub(crate) use node::known_word;
 pub use node::{Attribute, Node, scope};

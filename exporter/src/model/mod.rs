@@ -114,7 +114,7 @@ pub struct StageGraph {
 }
 
 /// What [`Request::frames_at_once`] is where nothing speaks for another number.
-pub const FRAMES_AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
+pub const FRAMES_AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
 /// Stages whose frames do not know of each other: deformable attention stays within a frame, and so does
 /// the mask of a query that is chosen.

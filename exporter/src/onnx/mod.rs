@@ -1,6 +1,7 @@
 //! Graphs as ONNX: a model file, and its weights as external data beside it.
 
 mod convert;
+mod flow;
 pub mod proto;
 mod read;
 mod structure;
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::digest::hex;
 use crate::graph::{DataError, Graph, GraphError};
 
+pub use flow::{Flow, Link};
 pub use read::load;
 pub use structure::structure_hash;
 

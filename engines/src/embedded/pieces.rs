@@ -1,0 +1,106 @@
+//! A graph of sections, run piece by piece.
+//!
+//! Within one run rten takes nodes in an order of its own and keeps the memory of every value that is done with, so
+//! that a long clip's sections would need as much as all of them at once. A run for each piece gives it back.
+
+use std::collections::HashMap;
+
+use rten::{Model, NodeId, RunError, RunOptions, Value, ValueOrView};
+use rten_tensor::Tensor as RtenTensor;
+use rten_tensor::prelude::*;
+use socc_exporter::onnx::Flow;
+
+/// What one piece needs of what was made before, and hands on.
+#[derive(Debug, Default)]
+struct Piece {
+    takes: Vec<NodeId>,
+    gives: Vec<NodeId>,
+    /// What nothing needs after it.
+    done: Vec<NodeId>,
+}
+
+/// The pieces of a graph in their order.
+#[derive(Debug)]
+pub(super) struct Pieces(Vec<Piece>);
+
+impl Pieces {
+    /// `None` where the graph is one piece, or rten has made it into another in which a value between two pieces is
+    /// not to be found.
+    pub(super) fn new(flow: &Flow, model: &Model, outputs: &[NodeId]) -> Option<Self> {
+        if flow.pieces.len() < 2 {
+            return None;
+        }
+        // By value: the piece that makes it, and the last that takes it.
+        let mut made: HashMap<&str, usize> = HashMap::new();
+        let mut last: HashMap<&str, usize> = HashMap::new();
+        for (i, range) in flow.pieces.iter().enumerate() {
+            for node in flow.nodes.get(range.clone())? {
+                made.extend(node.outputs.iter().map(|name| (name.as_str(), i)));
+                last.extend(node.inputs.iter().map(|name| (name.as_str(), i)));
+            }
+        }
+        let mut pieces: Vec<Piece> = Vec::new();
+        pieces.resize_with(flow.pieces.len(), Piece::default);
+        for (name, piece) in &made {
+            let id = model.find_node(name);
+            let is_output = id.is_some_and(|id| outputs.contains(&id));
+            let used = last.get(name).copied();
+            if is_output || used.is_some_and(|used| used > *piece) {
+                pieces[*piece].gives.push(id?);
+            }
+            if let Some(used) = used.filter(|used| used > piece && !is_output) {
+                pieces[used].done.push(id?);
+            }
+        }
+        for (i, range) in flow.pieces.iter().enumerate() {
+            let names = flow.nodes[range.clone()].iter().flat_map(|n| &n.inputs);
+            for name in names.filter(|name| made.get(name.as_str()).is_some_and(|m| *m < i)) {
+                let id = model.find_node(name)?;
+                if !pieces[i].takes.contains(&id) {
+                    pieces[i].takes.push(id);
+                }
+            }
+        }
+        Some(Self(pieces))
+    }
+
+    /// Runs them all on the graph's `inputs`, and gives the graph's `outputs`.
+    pub(super) fn run(
+        &self,
+        model: &Model,
+        inputs: &[(NodeId, ValueOrView<'_>)],
+        outputs: &[NodeId],
+        options: &RunOptions,
+    ) -> Result<Vec<Value>, RunError> {
+        let mut live: HashMap<NodeId, Value> = HashMap::new();
+        for piece in self.0.iter().filter(|piece| !piece.gives.is_empty()) {
+            let made = {
+                let given = inputs
+                    .iter()
+                    .map(|(id, value)| (*id, value.as_view().into()));
+                let taken = piece.takes.iter();
+                let taken = taken.filter_map(|id| Some((*id, live.get(id)?.as_view().into())));
+                let values = given.chain(taken).collect();
+                model.run(values, &piece.gives, Some(options.clone()))?
+            };
+            live.extend(piece.gives.iter().copied().zip(made.into_iter().map(tight)));
+            for id in &piece.done {
+                live.remove(id);
+            }
+        }
+        Ok(outputs.iter().filter_map(|id| live.remove(id)).collect())
+    }
+}
+
+/// The value without the memory that it has beyond its elements: its buffer may have been another's before.
+fn tight(value: Value) -> Value {
+    match value {
+        Value::FloatTensor(tensor) => {
+            let shape = tensor.shape().to_vec();
+            let mut data = tensor.into_data();
+            data.shrink_to_fit();
+            Value::FloatTensor(RtenTensor::from_data(shape.as_slice(), data))
+        }
+        other => other,
+    }
+}
