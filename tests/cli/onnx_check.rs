@@ -38,7 +38,12 @@ fn every_graph_passes_onnx_full_check() {
         return;
     }
     let python = python();
-    for (lowering, probe) in [("grid-sample", false), ("gather", true)] {
+    // The last one in sections of a longer clip.
+    for (lowering, probe, frames) in [
+        ("grid-sample", false, "3"),
+        ("gather", true, "3"),
+        ("grid-sample", false, "20"),
+    ] {
         let temp = tempfile::tempdir().unwrap();
         let bundle = temp.path().join("bundle");
         let mut export = args![
@@ -47,7 +52,9 @@ fn every_graph_passes_onnx_full_check() {
             "-o",
             &bundle,
             "--frames",
-            "3",
+            frames,
+            "--frames-at-once",
+            "6",
             "--size",
             "97x131",
             "--deformable",
