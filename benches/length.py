@@ -91,8 +91,8 @@ def draw(rows, path):
         axis.set(xlabel="frames", ylabel=label, xscale="log", yscale="log")
         axis.legend()
     short = [r for r in rows if r[0] == FRAMES[0] and not r[2]]
-    axes[2].plot([r[1] for r in short], [r[4] for r in short], "o-", label="time, s")
-    axes[2].set(xlabel=f"expressions ({FRAMES[0]} frames)", ylabel="time, s")
+    axes[2].plot([r[1] for r in short], [r[4] for r in short], "o-")
+    axes[2].set(xlabel=f"expressions ({FRAMES[0]} frames)", ylabel="time, s", ylim=0)
     figure.savefig(path)
 
 
