@@ -104,3 +104,56 @@ fn tight(value: Value) -> Value {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rten::ModelOptions;
+    use socc_exporter::graph::Graph;
+    use socc_exporter::onnx::to_memory;
+    use socc_exporter::tensor::DType;
+
+    use super::*;
+
+    /// Two sections of two rows, each times a matrix, transposed on the way.
+    fn sections() -> Graph {
+        let mut g = Graph::new("sections");
+        let x = g.input("x", DType::F32, &[2.into(), 4.into()]).unwrap();
+        let rows = g.transpose(x, &[1, 0]).unwrap();
+        let weight = g.constant(&[2, 2], &[1.0, 2.0, -3.0, 1.0]).unwrap();
+        let mut made = Vec::new();
+        for start in [0, 2] {
+            let mut part = g.slice(rows, 0, start, start + 2).unwrap();
+            if let Some(last) = made.last() {
+                part = g.after(part, *last).unwrap();
+            }
+            let part = g.matmul(part, weight).unwrap();
+            made.push(g.relu(part).unwrap());
+        }
+        let all = g.concat(&made, 0).unwrap();
+        g.output("y", all).unwrap();
+        g
+    }
+
+    #[test]
+    fn the_pieces_make_the_whole() {
+        let memory = to_memory(&sections()).unwrap();
+        let flow = Flow::read(&memory.model).unwrap();
+        assert_eq!(flow.pieces.len(), 2);
+        let mut options = ModelOptions::with_all_ops();
+        for (location, bytes) in memory.external {
+            options.external_data(&location, bytes);
+        }
+        let model = options.load(memory.model).unwrap();
+        let outputs = model.output_ids().to_vec();
+        let pieces = Pieces::new(&flow, &model, &outputs).unwrap();
+        let x = [1.0, 2.0, 3.0, 4.0, 0.0, 1.0, -1.0, 2.0];
+        let x = Value::from(RtenTensor::from_data(&[2, 4], x.to_vec()));
+        let inputs = [(model.input_ids()[0], x.into())];
+        let made = pieces.run(&model, &inputs, &outputs, &RunOptions::default());
+        let made: RtenTensor<f32> = made.unwrap().remove(0).try_into().unwrap();
+        assert_eq!(made.shape(), [4, 2]);
+        // Rows (1, 0), (2, 1), (3, -1), (4, 2).
+        let expected = [1.0, 2.0, 0.0, 5.0, 6.0, 5.0, 0.0, 10.0];
+        assert_eq!(made.into_data(), expected);
+    }
+}

@@ -27,7 +27,7 @@ impl Sections {
     /// A clip of `frames` frames as one section, with `rows` rows of each.
     pub(super) fn whole(frames: usize, rows: usize, value: Value) -> Self {
         Self {
-            ranges: vec![0..frames],
+            ranges: ranges(frames, frames),
             values: vec![value],
             rows,
         }
