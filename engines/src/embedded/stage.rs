@@ -90,11 +90,14 @@ impl EmbeddedStage {
             .with_verbose(self.profile.is_some());
         let run = || {
             let (model, outputs) = (&self.model, &self.output_ids);
-            let values = match &self.pieces {
-                Some(pieces) => pieces.run(model, &values, outputs, &options),
-                None => model.run(values, outputs, Some(options)),
+            let pieces = self.pieces.as_ref();
+            let made = pieces.map(|pieces| pieces.run(model, &values, outputs, &options));
+            let made = match made {
+                Some(Ok(made)) => Ok(made),
+                // Where rten has folded a value between two pieces, or it failed: the whole says what is wrong.
+                Some(Err(_)) | None => model.run(values, outputs, Some(options)),
             };
-            values.map_err(|e| self.failed(e.to_string()))
+            made.map_err(|e| self.failed(e.to_string()))
         };
         match &self.profile {
             None => run(),

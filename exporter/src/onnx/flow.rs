@@ -1,18 +1,19 @@
 //! Who makes and who takes the values of a serialised graph, for engines that run it piece by piece.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use prost::Message;
 
-use super::proto::ModelProto;
-use crate::graph::{WAITING, scope};
+use super::proto::{GraphProto, ModelProto, ValueInfoProto};
+use crate::graph::{WAITING, dtype_of_onnx, scope};
+use crate::tensor::DType;
 
 /// A node by the names of its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// What it takes, weights among them. What is transposed on the way counts as what it was before: engines fold
-    /// the transposition into the node that takes it.
+    /// What it takes, weights among them. What is transposed or cast between float types on the way counts as what it
+    /// was before: engines fold that into the node that takes it.
     pub inputs: Vec<String>,
     /// What it makes.
     pub outputs: Vec<String>,
@@ -44,13 +45,7 @@ impl Flow {
             waited = waiting;
         }
         pieces.push(start..graph.node.len());
-        let mut before: HashMap<String, String> = HashMap::new();
-        for node in graph.node.iter().filter(|node| node.op_type == "Transpose") {
-            if let ([from], [to]) = (&*node.input, &*node.output) {
-                let from = before.get(from).unwrap_or(from).clone();
-                before.insert(to.clone(), from);
-            }
-        }
+        let before = folded(&graph);
         let root = |name: String| before.get(&name).cloned().unwrap_or(name);
         let nodes = graph.node.into_iter().map(|node| Link {
             inputs: node.input.into_iter().map(root).collect(),
@@ -61,4 +56,33 @@ impl Flow {
             pieces,
         })
     }
+}
+
+/// By value that engines may fold into its users: what it was made from.
+fn folded(graph: &GraphProto) -> HashMap<String, String> {
+    let values = graph.input.iter().chain(&graph.value_info);
+    let floats = values.filter(|value| is_float(value));
+    let floats: HashSet<&str> = floats.map(|value| value.name.as_str()).collect();
+    let mut before: HashMap<String, String> = HashMap::new();
+    for node in &graph.node {
+        let ([from], [to]) = (&*node.input, &*node.output) else {
+            continue;
+        };
+        let folds = match node.op_type.as_str() {
+            "Transpose" => true,
+            "Cast" => floats.contains(from.as_str()) && floats.contains(to.as_str()),
+            _ => false,
+        };
+        if folds {
+            let from = before.get(from).unwrap_or(from).clone();
+            before.insert(to.clone(), from);
+        }
+    }
+    before
+}
+
+fn is_float(value: &ValueInfoProto) -> bool {
+    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let dtype = tensor.and_then(|t| dtype_of_onnx(t.elem_type.into()));
+    dtype.is_some_and(DType::is_float)
 }
