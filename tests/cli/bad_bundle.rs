@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::support::{asset, case, model, refused, socc};
+use crate::support::{asset, case, export_args, refused, socc};
 
 fn refuse(bundle: &Path, parts: &[&str]) {
     let out = bundle.join("../out");
@@ -29,16 +29,7 @@ fn refuse(bundle: &Path, parts: &[&str]) {
 fn damage_is_told_by_name() {
     let temp = tempfile::tempdir().unwrap();
     let bundle = temp.path().join("bundle");
-    let export = args![
-        "export",
-        model(),
-        "-o",
-        &bundle,
-        "--frames",
-        "1",
-        "--size",
-        "64x64"
-    ];
+    let export = export_args(&bundle, "1", "64x64");
     assert!(socc(export).status.success());
 
     let golden = case("clip");

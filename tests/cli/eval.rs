@@ -6,8 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::args;
-use crate::support::{engines, files, json, model, root, socc, stderr};
+use crate::support::{engines, eval_args, files, json, root, socc, stderr};
 
 /// A miniature data set.
 pub fn set(name: &str) -> PathBuf {
@@ -75,21 +74,12 @@ fn ref_youtube_vos() {
     for engine in engines() {
         let out = temp.path().join(engine);
         // tract computes GridSample at a crawl.
-        let result = json(args![
-            "eval",
-            model(),
-            "--dataset",
+        let result = json(eval_args(
             "ref-youtube-vos",
-            "--root",
             &root,
-            "-o",
             &out,
-            "--engine",
-            engine,
-            "--deformable",
-            "gather",
-            "--json"
-        ]);
+            &["--engine", engine, "--deformable", "gather", "--json"],
+        ));
         check_expressions(&result, &reference, engine);
         assert_eq!(result["finding_counts"]["duplicated_expression"], 1);
         assert_eq!(result["finding_counts"]["non_ascii_expression"], 1);
@@ -119,17 +109,7 @@ fn ref_youtube_vos() {
 #[test]
 fn mevis() {
     let (root, temp) = (set("mevis"), tempfile::tempdir().unwrap());
-    let result = json(args![
-        "eval",
-        model(),
-        "--dataset",
-        "mevis",
-        "--root",
-        &root,
-        "-o",
-        temp.path(),
-        "--json"
-    ]);
+    let result = json(eval_args("mevis", &root, temp.path(), &["--json"]));
     check_expressions(&result, &read(&root.join("valid.reference.json")), "mevis");
     assert!(temp.path().join("submission.zip").exists());
 }
@@ -138,17 +118,7 @@ fn mevis() {
 fn ref_davis() {
     let (root, temp) = (set("ref-davis"), tempfile::tempdir().unwrap());
     let out = temp.path().join("out");
-    let result = json(args![
-        "eval",
-        model(),
-        "--dataset",
-        "ref-davis",
-        "--root",
-        &root,
-        "-o",
-        &out,
-        "--json"
-    ]);
+    let result = json(eval_args("ref-davis", &root, &out, &["--json"]));
     let reference = read(&root.join("valid.reference.json"));
     let annotators = reference["annotators"].as_array().unwrap();
     assert_eq!(annotators.len(), 4);
@@ -177,17 +147,7 @@ fn ref_davis() {
         let iou = iou(&out.join(&file), &merged.join(&file));
         assert!(iou >= 0.999, "{file}: {iou}");
     }
-    let output = socc(args![
-        "eval",
-        model(),
-        "--dataset",
-        "ref-davis",
-        "--root",
-        &root,
-        "-o",
-        &out,
-        "--resume"
-    ]);
+    let output = socc(eval_args("ref-davis", &root, &out, &["--resume"]));
     assert!(output.status.success(), "{}", stderr(&output));
     let table = String::from_utf8(output.stdout).unwrap();
     let rows = table.lines().map(|l| l.split_whitespace().collect());
@@ -205,17 +165,7 @@ fn ref_davis() {
 fn annotated_frames(name: &str, masks: &[&str]) {
     let (root, temp) = (set(name), tempfile::tempdir().unwrap());
     let out = temp.path().join("out");
-    let result = json(args![
-        "eval",
-        model(),
-        "--dataset",
-        name,
-        "--root",
-        &root,
-        "-o",
-        &out,
-        "--json"
-    ]);
+    let result = json(eval_args(name, &root, &out, &["--json"]));
     let reference = read(&root.join("test.reference.json"));
     for (figure, expected) in reference.as_object().unwrap() {
         near(&result["metrics"][figure], expected, figure);
@@ -248,17 +198,12 @@ fn a2d_sentences_in_video_files() {
         fs::copy(root.join(&file), to).unwrap();
     }
     let evaluate = |out: &str| {
-        json(args![
-            "eval",
-            model(),
-            "--dataset",
+        json(eval_args(
             "a2d-sentences",
-            "--root",
             &copy,
-            "-o",
             &temp.path().join(out),
-            "--json"
-        ])
+            &["--json"],
+        ))
     };
     // A frame far beyond the end of its clip: the last one stands for the whole window.
     let annotations = copy.join("text_annotations/a2d_annotation_with_instances/vid_1");

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::args;
 use crate::eval::{read, set};
-use crate::support::{files, json, model, refused, root, socc, stderr};
+use crate::support::{eval_args, export_args, files, json, model, refused, root, socc, stderr};
 
 /// A result without what depends on the machine's speed.
 fn timeless(mut result: Value) -> Value {
@@ -23,17 +23,7 @@ fn timeless(mut result: Value) -> Value {
 fn shards_join_to_the_whole_and_gaps_are_refused() {
     let (root, temp) = (set("ref-youtube-vos"), tempfile::tempdir().unwrap());
     let eval = |out: &Path, shard: &[&str]| {
-        let mut all = args![
-            "eval",
-            model(),
-            "--dataset",
-            "ref-youtube-vos",
-            "--root",
-            &root,
-            "-o",
-            out,
-            "--json"
-        ];
+        let mut all = eval_args("ref-youtube-vos", &root, out, &["--json"]);
         all.extend(shard.iter().map(Into::into));
         json(all)
     };
@@ -67,21 +57,12 @@ fn shards_join_to_the_whole_and_gaps_are_refused() {
         args!["eval", "merge", &first, &second, "-o", &again],
         &["has not done video wide"],
     );
-    let other = json(args![
-        "eval",
-        model(),
-        "--dataset",
+    let other = json(eval_args(
         "ref-youtube-vos",
-        "--root",
         &root,
-        "-o",
         &path("other"),
-        "--shard",
-        "2/2",
-        "--limit",
-        "1",
-        "--json"
-    ]);
+        &["--shard", "2/2", "--limit", "1", "--json"],
+    ));
     assert_eq!(other["expressions"], 0);
     refused(
         args!["eval", "merge", &first, &path("other"), "-o", &again],
@@ -94,19 +75,7 @@ fn shards_join_to_the_whole_and_gaps_are_refused() {
 fn a_killed_run_goes_on_without_doing_anything_twice() {
     let (root, temp) = (set("ref-youtube-vos"), tempfile::tempdir().unwrap());
     let (out, whole) = (temp.path().join("out"), temp.path().join("whole"));
-    let command = |out: &Path| {
-        args![
-            "eval",
-            model(),
-            "--dataset",
-            "ref-youtube-vos",
-            "--root",
-            &root,
-            "-o",
-            out,
-            "--json"
-        ]
-    };
+    let command = |out: &Path| eval_args("ref-youtube-vos", &root, out, &["--json"]);
     let expected = json(command(&whole));
     let mut child = Command::new(env!("CARGO_BIN_EXE_socc"))
         .args(command(&out))
@@ -184,17 +153,7 @@ fn dirty_data_are_listed_and_only_strict_stops() {
     let root = temp.path().join("set");
     dirty(&root);
     let out = temp.path().join("out");
-    let command = args![
-        "eval",
-        model(),
-        "--dataset",
-        "ref-youtube-vos",
-        "--root",
-        &root,
-        "-o",
-        &out,
-        "--json"
-    ];
+    let command = eval_args("ref-youtube-vos", &root, &out, &["--json"]);
     let result = json(&command);
     let counts: Vec<(&str, u64)> = result["finding_counts"]
         .as_object()
@@ -281,16 +240,7 @@ fn bad_arguments_are_refused() {
     let (set, temp) = (set("ref-youtube-vos"), tempfile::tempdir().unwrap());
     let out = temp.path().join("out");
     let eval = |more: &[&str]| {
-        let mut all = args![
-            "eval",
-            model(),
-            "--dataset",
-            "ref-youtube-vos",
-            "--root",
-            &set,
-            "-o",
-            &out
-        ];
+        let mut all = eval_args("ref-youtube-vos", &set, &out, &[]);
         all.extend(more.iter().map(Into::into));
         all
     };
@@ -313,16 +263,7 @@ fn bad_arguments_are_refused() {
     refused(eval(&[]), &["no result of socc"]);
     // A bundle of whole clips cannot leave frames out after its backbone.
     let bundle = temp.path().join("bundle");
-    let export = args![
-        "export",
-        model(),
-        "-o",
-        &bundle,
-        "--frames",
-        "8",
-        "--size",
-        "96x160"
-    ];
+    let export = export_args(&bundle, "8", "96x160");
     assert!(socc(export).status.success());
     let a2d = root_file("datasets/a2d-sentences");
     let other = temp.path().join("other");

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::args;
-use crate::support::{files, json, model, refused, socc};
+use crate::support::{export_args, files, json, model, refused, socc};
 
 #[test]
 fn the_manifest_tells_the_truth() {
@@ -66,16 +66,7 @@ fn only_a_bundle_is_ever_replaced() {
     let bundle = temp.path().join("bundle");
     fs::create_dir(&bundle).unwrap();
     fs::write(bundle.join("notes.txt"), "mine").unwrap();
-    let export = args![
-        "export",
-        model(),
-        "-o",
-        &bundle,
-        "--frames",
-        "1",
-        "--size",
-        "32x32"
-    ];
+    let export = export_args(&bundle, "1", "32x32");
     let mut forced = export.clone();
     forced.push("--force".into());
     refused(export.clone(), &["not empty", "--force"]);

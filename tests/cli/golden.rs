@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 use crate::args;
-use crate::support::{asset, case, engines, json, model, socc};
+use crate::support::{asset, case, engines, export_args, json, model, socc};
 
 const RELATIVE_L2: f64 = 1e-4;
 const MASK_IOU: f64 = 0.999;
@@ -107,16 +107,7 @@ fn a_probed_bundle_passes_and_an_unprobed_one_says_what_it_lacks() {
     let temp = tempfile::tempdir().unwrap();
     for probe in [true, false] {
         let bundle = temp.path().join(format!("probe-{probe}"));
-        let mut export = args![
-            "export",
-            model(),
-            "-o",
-            &bundle,
-            "--frames",
-            "3",
-            "--size",
-            "96x160"
-        ];
+        let mut export = export_args(&bundle, "3", "96x160");
         if probe {
             export.push("--probe".into());
         }

@@ -11,7 +11,7 @@ use socc_engines::tensorrt::{BuildOptions, Sm};
 use tempfile::TempDir;
 
 use crate::args;
-use crate::support::{asset, json, model, refused, socc};
+use crate::support::{asset, export_args, json, refused, socc};
 
 const ENGINES: [&str; 4] = [
     "tensorrt-rtx",
@@ -93,16 +93,7 @@ fn a_misspelt_engine_gets_the_nearest_name() {
 fn bundle() -> (TempDir, PathBuf) {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("bundle");
-    let export = args![
-        "export",
-        model(),
-        "-o",
-        &path,
-        "--frames",
-        "1",
-        "--size",
-        "64x64"
-    ];
+    let export = export_args(&path, "1", "64x64");
     assert!(socc(export).status.success());
     (temp, path)
 }

@@ -7,7 +7,7 @@ use image::GrayImage;
 use serde_json::Value;
 
 use crate::args;
-use crate::support::{asset, case, engines, files, json, model, refused, socc};
+use crate::support::{asset, case, engines, export_args, files, json, model, refused, socc};
 
 const TEXT: &str = "a blue circle moving up";
 
@@ -92,16 +92,7 @@ fn a_checkpoint_gives_the_golden_answer() {
 fn a_bundle_runs_a_longer_video_in_windows() {
     let temp = tempfile::tempdir().unwrap();
     let bundle = temp.path().join("bundle");
-    let export = args![
-        "export",
-        model(),
-        "-o",
-        &bundle,
-        "--frames",
-        "3",
-        "--size",
-        "96x160"
-    ];
+    let export = export_args(&bundle, "3", "96x160");
     assert!(socc(export).status.success());
     let out = temp.path().join("out");
     let video = asset("clip/frames");

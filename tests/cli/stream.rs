@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::args;
-use crate::support::{asset, files, json, model, refused, stderr};
+use crate::support::{asset, export_args, files, json, model, refused, stderr};
 
 const TEXTS: [&str; 2] = ["a blue circle moving up", "the white object"];
 /// Frames of the clip.
@@ -122,16 +122,7 @@ fn a_pipe_gives_what_the_folder_gives() {
     let temp = tempfile::tempdir().unwrap();
     let path = |name: &str| temp.path().join(name);
     let bundle = path("bundle");
-    let export = args![
-        "export",
-        model(),
-        "-o",
-        &bundle,
-        "--frames",
-        "3",
-        "--size",
-        "96x160"
-    ];
+    let export = export_args(&bundle, "3", "96x160");
     assert!(crate::support::socc(export).status.success());
     let (bundle, checkpoint) = (args![&bundle], args![model()]);
     // In windows, whole, in a window that the stream does not fill, and by a bundle, which repeats the last frame.

@@ -79,6 +79,36 @@ impl<const N: usize> Arguments for [String; N] {
     }
 }
 
+/// Export of the small model to `bundle`.
+pub fn export_args(bundle: &Path, frames: &str, size: &str) -> Vec<std::ffi::OsString> {
+    args![
+        "export",
+        model(),
+        "-o",
+        bundle,
+        "--frames",
+        frames,
+        "--size",
+        size
+    ]
+}
+
+/// Evaluation of the small model on the data set at `root`.
+pub fn eval_args(dataset: &str, root: &Path, out: &Path, more: &[&str]) -> Vec<std::ffi::OsString> {
+    let mut all = args![
+        "eval",
+        model(),
+        "--dataset",
+        dataset,
+        "--root",
+        root,
+        "-o",
+        out
+    ];
+    all.extend(more.iter().map(Into::into));
+    all
+}
+
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
