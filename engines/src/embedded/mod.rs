@@ -83,7 +83,7 @@ impl Engine for Embedded {
     }
 }
 
-/// How the graph's values flow; what cannot be read is told by [`load`].
+/// How the values flow of a graph that runs in pieces; what cannot be read is told by [`load`].
 fn flow(source: &ModelSource) -> Option<Flow> {
     match source {
         ModelSource::File(path) => Flow::read(&fs::read(path).ok()?),

@@ -24,12 +24,8 @@ struct Piece {
 pub(super) struct Pieces(Vec<Piece>);
 
 impl Pieces {
-    /// `None` where the graph is one piece, or rten has made it into another in which a value between two pieces is
-    /// not to be found.
+    /// `None` where rten has made the graph into another in which a value between two pieces is not to be found.
     pub(super) fn new(flow: &Flow, model: &Model, outputs: &[NodeId]) -> Option<Self> {
-        if flow.pieces.len() < 2 {
-            return None;
-        }
         // By value: the piece that makes it, and the last that takes it.
         let mut made: HashMap<&str, usize> = HashMap::new();
         let mut last: HashMap<&str, usize> = HashMap::new();

@@ -30,7 +30,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Reads it off a serialised `ModelProto`; `None` where that is none.
+    /// Reads it off a serialised `ModelProto`; `None` where that is none, or runs as one piece.
     pub fn read(model: &[u8]) -> Option<Self> {
         let graph = ModelProto::decode(model).ok()?.graph?;
         let waits = |name: &str| scope(name).rsplit('.').next() == Some(WAITING);
@@ -43,6 +43,9 @@ impl Flow {
                 start = i;
             }
             waited = waiting;
+        }
+        if pieces.is_empty() {
+            return None;
         }
         pieces.push(start..graph.node.len());
         let before = folded(&graph);
