@@ -23,7 +23,7 @@ pub(super) fn emit(g: &mut Graph, w: &Weights, s: &Shapes) -> Result<()> {
     let keys = g.add(words, positions)?;
     let vlf = Fusion::load(&w.pp("vlf"), c)?;
     let sections = Sections::whole(t, 1, levels).regrouped(g, &s.sections())?;
-    let fused = sections.map(g, 1, |g, range, levels| -> Result<Value> {
+    let fused = sections.map(g, 1, |g, (_, range), levels| -> Result<Value> {
         let flat = g.view(levels, &[range.len() * n, c])?;
         let fused = vlf.emit(g, flat, keys, words)?;
         Ok(g.view(fused, &[range.len(), n, c])?)

@@ -247,19 +247,16 @@ fn refuse_huge(arch: &Architecture, request: &Request) -> Result<()> {
         .height
         .div_ceil(4)
         .saturating_mul(request.width.div_ceil(4));
-    // Of the whole clip: the map at stride 4, and the scores of the proxies against stride 8.
-    let map = match &arch.backbone {
-        Backbone::VideoSwin(swin) => swin.embed_dim,
-        Backbone::ResNet(_) => 256,
+    // Channels at stride 4: of the map, and of a block's hidden layer.
+    let (map, hidden) = match &arch.backbone {
+        Backbone::VideoSwin(swin) => (swin.embed_dim, swin.embed_dim.saturating_mul(4)),
+        Backbone::ResNet(_) => (256, 256),
     };
+    // Of the whole clip: the map, and the scores of the proxies against stride 8.
     let scores = arch.num_proxies.saturating_mul(2);
     let whole = t.saturating_mul(positions).saturating_mul(map.max(scores));
-    // Of what is computed at once: a block's hidden layer at stride 4; sampled values of the levels from stride 8
-    // on, which have a third as many positions; attention to all frames' queries.
-    let hidden = match &arch.backbone {
-        Backbone::VideoSwin(swin) => swin.embed_dim.saturating_mul(4),
-        Backbone::ResNet(_) => 256,
-    };
+    // Of what is computed at once: the hidden layer; sampled values of the levels from stride 8 on, which have a third
+    // as many positions; attention to all frames' queries.
     let sampled = arch.d_model.saturating_mul(arch.transformer.enc_points) / 3;
     let section = at_once
         .saturating_mul(positions)

@@ -56,20 +56,21 @@ impl Sections {
         g.concat(&pieces, 0)
     }
 
-    /// What `f` makes of each section, one after the other, with `rows` of each frame.
+    /// What `f` makes of each section, one after the other, with `rows` of each frame; it hears the section's
+    /// number and frames.
     pub(super) fn map<E: From<GraphError>>(
         &self,
         g: &mut Graph,
         rows: usize,
-        mut f: impl FnMut(&mut Graph, &Range<usize>, Value) -> std::result::Result<Value, E>,
+        mut f: impl FnMut(&mut Graph, (usize, &Range<usize>), Value) -> std::result::Result<Value, E>,
     ) -> std::result::Result<Self, E> {
         let mut values: Vec<Value> = Vec::with_capacity(self.values.len());
-        for (range, value) in self.ranges.iter().zip(&self.values) {
+        for (number, (range, value)) in self.ranges.iter().zip(&self.values).enumerate() {
             let value = match values.last() {
                 Some(last) => g.after(*value, *last)?,
                 None => *value,
             };
-            values.push(f(g, range, value)?);
+            values.push(f(g, (number, range), value)?);
         }
         Ok(Self {
             values,

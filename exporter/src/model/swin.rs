@@ -23,7 +23,7 @@ pub(super) fn emit(
 ) -> Result<Vec<Sections>> {
     let (t, at_once) = (s.request.frames, s.request.frames_at_once.get());
     let embed = w.pp("patch_embed");
-    let mut x = frames.map(g, s.maps[0].len(), |g, range, frames| {
+    let mut x = frames.map(g, s.maps[0].len(), |g, (_, range), frames| {
         patch_embed(g, &embed, s, config, frames, range.len())
     })?;
     let mut maps = Vec::with_capacity(config.depths.len());
@@ -40,20 +40,20 @@ pub(super) fn emit(
             let windows = if block % 2 == 0 { &plain } else { &shifted };
             let ranges: Vec<Range<usize>> = windows.iter().map(|w| w.frames.clone()).collect();
             let w = w.pp("layers").pp(i).pp("blocks").pp(block);
-            let mut windows = windows.iter();
             x = g.scoped(w.path(), |g| x.regrouped(g, &ranges))?;
-            x = x.map(g, level.len(), |g, _, x| match windows.next() {
-                Some(windows) => swin_block::emit(g, &w, x, windows, attention),
-                None => Ok(x),
+            x = x.map(g, level.len(), |g, (part, _), x| {
+                swin_block::emit(g, &w, x, &windows[part], attention)
             })?;
         }
         let layer = w.pp("layers").pp(i);
         x = g.scoped(layer.path(), |g| x.regrouped(g, &s.sections()))?;
-        maps.push(x.map(g, 1, |g, range, x| to_map(g, x, range.len(), level))?);
+        maps.push(x.map(g, 1, |g, (_, range), x| to_map(g, x, range.len(), level))?);
         if i + 1 < config.depths.len() {
             let w = w.pp("downsamples").pp(i);
             let rows = s.maps[i + 1].len();
-            x = x.map(g, rows, |g, range, x| merge(g, &w, x, range.len(), level))?;
+            x = x.map(g, rows, |g, (_, range), x| {
+                merge(g, &w, x, range.len(), level)
+            })?;
         }
     }
     Ok(maps)

@@ -36,16 +36,10 @@ pub(super) struct Windows {
 
 impl Windows {
     /// Windows of `window` over a map of `size` (both `[t, h, w]`), shifted by half a window where
-    /// `shifted` is true.
+    /// `shifted` is true, in parts of at most `at_once` frames where that holds a window: no window is
+    /// in two of them, and together the parts cover every frame once.
     ///
     /// An axis on which the map is not larger than the window has one window and no shift.
-    pub(super) fn new(size: [usize; 3], window: [usize; 3], shifted: bool) -> Self {
-        let axes = std::array::from_fn(|i| segments(size[i], window[i], shifted));
-        Self::over(0..size[0], axes, size, window)
-    }
-
-    /// The same windows, in parts of at most `at_once` frames where that holds a window: no window is
-    /// in two of them, and together the parts cover every frame once.
     pub(super) fn parts(
         size: [usize; 3],
         window: [usize; 3],
@@ -53,7 +47,8 @@ impl Windows {
         at_once: usize,
     ) -> Vec<Self> {
         if size[0] <= at_once.max(window[0]) {
-            return vec![Self::new(size, window, shifted)];
+            let axes = std::array::from_fn(|i| segments(size[i], window[i], shifted));
+            return vec![Self::over(0..size[0], axes, size, window)];
         }
         let space = [1, 2].map(|i| segments(size[i], window[i], shifted));
         let parts = stretches(size[0], window[0], shifted, at_once).into_iter();

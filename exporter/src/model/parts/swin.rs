@@ -36,11 +36,9 @@ fn in_parts(g: &mut Graph, w: &Weights, x: Value, size: [usize; 3], windows: &[W
     let rows = size[1] * size[2];
     let ranges: Vec<_> = windows.iter().map(|w| w.frames.clone()).collect();
     let x = Sections::whole(size[0], rows, x).regrouped(g, &ranges);
-    let mut windows = windows.iter();
-    let x = x.unwrap().map(g, rows, |g, range, x| {
-        let windows = windows.next().unwrap();
-        assert_eq!(*range, windows.frames);
-        swin_block::emit(g, w, x, windows, CONFIG)
+    let x = x.unwrap().map(g, rows, |g, (part, range), x| {
+        assert_eq!(*range, windows[part].frames);
+        swin_block::emit(g, w, x, &windows[part], CONFIG)
     });
     x.unwrap().joined(g).unwrap()
 }
